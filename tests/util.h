@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* What all Check programs share: fixtures, the invariant of ticks, and shorthands. */
+#ifndef UTIL_H
+#define UTIL_H
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "asynctimer.h"
+
+#define MS ASYNCTIMER_MILLISECOND
+#define US ASYNCTIMER_MICROSECOND
+
+/*
+ * A test program's list of tests, ended by NULL:
+ *	int main(void) { return run_tests("stop", tests); }
+ * Each test is a TCase of its own with a checked fixture: it makes `reactor`,
+ * and afterwards frees it (a test may have done so and set it to NULL) and
+ * compares the number of open descriptors. Fork mode, unless CK_FORK=no.
+ */
+#define TESTS(...) static const TTest *const tests[] = { __VA_ARGS__, NULL }
+int run_tests(const char *name, const TTest *const *tests);
+
+extern struct asynctimer_reactor *reactor;
+
+/* Ends the test as failed, saying what and why, if r is negative. */
+#define must(r) must_at((r), #r, __FILE__, __LINE__)
+int must_at(int r, const char *what, const char *file, int line);
+
+/*
+ * A timer under observation: every tick is checked against the hard invariant
+ * and against a clock reading of the test's own, then counted.
+ */
+struct watched {
+	struct asynctimer *timer;
+	uint64_t interval_ns;	/* 0: do not check how far due advanced */
+	int clock;
+	bool restarted;		/* set by the test: the next due may be anywhere */
+	unsigned callbacks;
+	struct asynctimer_tick last;
+	uint64_t work_ns;	/* the callback busily takes this long */
+	unsigned stop_after;	/* stops the reactor in that many-th callback, if not 0 */
+	int result;		/* what the callback returns */
+	int (*then)(struct watched *watched, const struct asynctimer_tick *tick); /* if set: called at the end, gives the result */
+	void *data;		/* the test's own */
+};
+
+/* A stopped own timer on `reactor` whose data is watched and whose callback is on_tick. */
+struct watched *watch_new(struct watched *watched, int clock, uint64_t interval_ns, int policy);
+int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data);
+
+uint64_t now_on(int clock);
+#define now_mono() now_on(CLOCK_MONOTONIC)
+
+/* Burns time until the clock shows at least until_ns: work, not sleep, so that it can't end early. */
+void spin_until(int clock, uint64_t until_ns);
+
+/* Open descriptors of this process. */
+int count_fds(void);
+
+/* Ends the program with automake's "skipped", saying why. */
+_Noreturn void skip_all(const char *why);
+
+#endif
