@@ -23,9 +23,7 @@ START_TEST(first_tick_is_one_interval_after_start)
 }
 END_TEST
 
-TESTS(first_tick_is_one_interval_after_start);
-
 int main(void)
 {
-	return run_tests("schedule", tests);
+	return RUN_TESTS("schedule", first_tick_is_one_interval_after_start);
 }

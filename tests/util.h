@@ -15,13 +15,13 @@
 #define US ASYNCTIMER_MICROSECOND
 
 /*
- * A test program's list of tests, ended by NULL:
- *	int main(void) { return run_tests("stop", tests); }
+ * int main(void) { return RUN_TESTS("stop", these, are, tests); }
+ *
  * Each test is a TCase of its own with a checked fixture: it makes `reactor`,
  * and afterwards frees it (a test may have done so and set it to NULL) and
  * compares the number of open descriptors. Fork mode, unless CK_FORK=no.
  */
-#define TESTS(...) static const TTest *const tests[] = { __VA_ARGS__, NULL }
+#define RUN_TESTS(name, ...) run_tests(name, (const TTest *const[]){ __VA_ARGS__, NULL })
 int run_tests(const char *name, const TTest *const *tests);
 
 extern struct asynctimer_reactor *reactor;
