@@ -18,7 +18,7 @@
  *   due time (but for CLOCK_REALTIME set back in that very moment).
  * - What a thread did before it started a timer or completed a tick is visible
  *   to the next callback; what a callback did is visible when stop returns.
- * - run, dispatch and complete disable thread cancellation, callbacks
+ * - run, dispatch, advance and complete disable thread cancellation, callbacks
  *   included; no function is a cancellation point. A callback must not throw
  *   or longjmp out.
  * - In a forked child every int function answers -ECHILD (is_started: 0) and
@@ -105,10 +105,18 @@ typedef void (*asynctimer_error_handler)(struct asynctimer *timer, int error, vo
 int asynctimer_reactor_new(struct asynctimer_reactor **ret);
 
 /*
+ * Makes a reactor whose every clock starts at 0 and moves only by
+ * asynctimer_reactor_advance: for simulation and exact tests. It uses no
+ * descriptor; own and shared timers are one. run, dispatch and fd answer
+ * -EOPNOTSUPP. 0; -ENOMEM, -EOPNOTSUPP as above.
+ */
+int asynctimer_reactor_new_virtual(struct asynctimer_reactor **ret);
+
+/*
  * Frees the reactor and every timer still on it; their release functions run,
  * and asynctimer_new on it from there answers -EBUSY. 0, for NULL too; -EBUSY,
- * and nothing is freed, while a thread is inside run, dispatch, complete or a
- * stop that waits, or while a tick is deferred.
+ * and nothing is freed, while a thread is inside run, dispatch, advance,
+ * complete or a stop or free that waits, or while a tick is deferred.
  */
 int asynctimer_reactor_free(struct asynctimer_reactor *reactor);
 
@@ -123,7 +131,8 @@ int asynctimer_reactor_run(struct asynctimer_reactor *reactor);
 /*
  * Waits up to timeout_ns (0: not at all; negative: for ever) until something
  * is due, runs what is due, and returns how many callbacks ran. What comes due
- * meanwhile waits for the next call. 0 too when the reactor is stopped. -EINTR
+ * meanwhile waits for the next call, as do own timers beyond the first 128,
+ * with the descriptor still readable. 0 too when the reactor is stopped. -EINTR
  * if a signal came before anything was due (signal(7)); -EBUSY as run.
  */
 int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t timeout_ns);
@@ -149,6 +158,18 @@ int asynctimer_reactor_restart(struct asynctimer_reactor *reactor);
 int asynctimer_reactor_fd(struct asynctimer_reactor *reactor);
 
 /*
+ * Virtual reactor: moves the clock by ns and runs, in order, the wake-ups up
+ * to there, each at its time: the earliest due + slack, for all that is due by
+ * then. A callback or handler that calls it says that it took ns: the clock
+ * moves, nothing runs, 0. The clock ends where asked, or where callbacks moved
+ * it if that is later; what those made due beyond waits for the next call, and
+ * asynctimer_reactor_stop leaves it where it is. The callbacks run, at most
+ * INT_MAX; -EBUSY while another thread advances; -EOVERFLOW past 2^63;
+ * -EOPNOTSUPP on any other reactor.
+ */
+int asynctimer_reactor_advance(struct asynctimer_reactor *reactor, uint64_t ns);
+
+/*
  * Timer: a callback, an interval, a policy and a clock.
  */
 
@@ -164,11 +185,22 @@ int asynctimer_new(struct asynctimer_reactor *reactor, int clock, uint64_t inter
 		   asynctimer_callback callback, void *data, struct asynctimer **ret);
 
 /*
+ * The same on timerfds that all shared timers of a clock have in common: no
+ * descriptor a timer, any number of timers. It may fire up to slack_ns late,
+ * never early, so that ticks share wake-ups. The same errors; -EINVAL for a
+ * slack that is not below the interval.
+ */
+int asynctimer_new_shared(struct asynctimer_reactor *reactor, int clock, uint64_t interval_ns, int policy,
+			  uint64_t slack_ns, asynctimer_callback callback, void *data,
+			  struct asynctimer **ret);
+
+/*
  * Stops and releases the timer, waiting where asynctimer_stop would; never
  * fails; NULL is fine. In the timer's own callback or handler, with its tick
  * deferred, or where waiting would never end, it returns at once and the
- * release comes when the tick completes. Afterwards only that tick's
- * asynctimer_complete may name the timer.
+ * release comes when the tick completes; while a stop in a third thread still
+ * waits, when that ends. Afterwards only that tick's asynctimer_complete may
+ * name the timer.
  */
 void asynctimer_free(struct asynctimer *timer);
 
@@ -186,7 +218,8 @@ void asynctimer_set_release(struct asynctimer *timer, void (*release)(void *data
  * point after now, and what was not delivered until now counts as nothing.
  * FIXED_DELAY: due at the last completion, or start, + interval_ns, at once if
  * that is past; a first tick asked for by start_after or start_at stays.
- * 1; 0, and nothing changes, if it has that interval; -EINVAL.
+ * 1; 0, and nothing changes, if it has that interval; -EINVAL, also for one
+ * that is not above the slack.
  */
 int asynctimer_set_interval(struct asynctimer *timer, uint64_t interval_ns);
 
@@ -194,7 +227,8 @@ int asynctimer_set_interval(struct asynctimer *timer, uint64_t interval_ns);
  * Has handler called with each failure of a callback or completion, by the
  * thread that met it (a failure completed before the callback returned: by the
  * callback's), before the tick completes, as part of the callback. Not after
- * asynctimer_free. NULL: failures are only counted. 0; -EINVAL.
+ * asynctimer_free. NULL: failures are only counted. 1, or 0 if it has that
+ * handler; -EINVAL.
  */
 int asynctimer_set_error_handler(struct asynctimer *timer, asynctimer_error_handler handler);
 

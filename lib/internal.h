@@ -10,8 +10,31 @@
 #include "asynctimer.h"
 #include "clock.h"
 #include "schedule.h"
+#include "slab.h"
 #include "slots.h"
 #include "thread.h"
+
+/* What the timers of one backing, clock and slack have in common. */
+struct source {
+	const struct backing *backing;
+	struct asynctimer_reactor *reactor;
+	int clock;
+};
+
+/* The shared timers of one clock, in lanes of equal slack; of a virtual reactor all of them. */
+struct shared {
+	struct asynctimer_reactor *reactor;
+	struct lane *lane;		/* a list of all */
+	void *by_slack;			/* and the tree: tsearch(3) */
+	struct queue by_due;		/* while there are several: by their first timers' due times */
+	struct queue by_wake;		/* and by the latest that those may wait for */
+	uint64_t armed_ns[2];		/* NEVER: not armed, or fired and taken */
+	uint32_t lanes;
+	uint32_t order;			/* of arming, for equal due times */
+	int fd[2];
+	int clock;
+	bool open;			/* the descriptors are */
+};
 
 /*
  * One lock guards a reactor and all its timers. Callbacks, handlers and
@@ -21,71 +44,76 @@ struct asynctimer_reactor {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;		/* a callback or handler that a stop waits for has */
 	const volatile uint64_t *parent; /* reads 0 in a forked child (MADV_WIPEONFORK) */
-	int epoll_fd;
+	int epoll_fd;			/* -1: virtual */
 	int event_fd;			/* readable while stopped, and when a thread shall look again */
 	int stopped;			/* atomic: a signal handler may set it */
 	bool freeing;
-	unsigned inside;		/* threads in run, dispatch, complete or a stop that waits */
+	bool virtual;
+	bool woken;			/* between threads; until the eventfd is read */
+	unsigned inside;		/* threads in run, dispatch, advance, complete or a stop that waits */
+	unsigned waiting;		/* of them, those that wait for an event */
 	unsigned open;			/* ticks that run or are deferred */
 	uint64_t runs;			/* counts callbacks and handlers of deferred ticks */
+	uint64_t virtual_ns;		/* now, on a virtual reactor */
+	struct frame *frames;
+	struct own *owns;
 	struct slots slots;
-	struct asynctimer *timers;
-	struct asynctimer *dead;	/* released, their memory still nameable: freed with the reactor */
+	struct slab slab;		/* of shared timers */
+	struct source own_sources[3];
+	struct shared shared[3];
 };
 
-/* How a timer gets its wake-ups. All are called with the lock held. */
+/*
+ * How timers get their wake-ups. To acquire one gives it the memory,
+ * descriptors and room for all it will ever need: nothing later allocates.
+ * All are called with the lock held, but in a forked child.
+ */
 struct backing {
-	/* Everything the timer will ever need; release gives it back, armed or not. */
-	int (*acquire)(struct asynctimer *timer);
+	/* How late it may be for the sake of others. */
+	uint64_t (*slack_ns)(const struct asynctimer *timer);
+
+	/* It is freed: it needs no more wake-ups. Then its memory goes; the source may go with it. */
+	void (*retire)(struct asynctimer *timer);
 	void (*release)(struct asynctimer *timer);
 
-	/* The timer, not open, shall be claimed when schedule.next_ns is reached; or no more. */
-	int (*arm)(struct asynctimer *timer);
+	/* The timer, not open, shall be claimed when it is due; or, started, no more. */
+	int (*arm)(struct asynctimer *timer, uint64_t now_ns);
 	void (*disarm)(struct asynctimer *timer);
 
-	/* Its tick completed at now_ns, when the next one had been due at before_ns; arms it if it is started. */
-	void (*completed)(struct asynctimer *timer, uint64_t now_ns, uint64_t before_ns);
+	/*
+	 * Its tick completed in frame, at now_ns, when the next one had been due
+	 * at before_ns: a started timer is armed.
+	 */
+	void (*completed)(struct asynctimer *timer, const struct frame *frame, uint64_t now_ns,
+			  uint64_t before_ns);
 };
 
-struct own {
-	uint64_t id;			/* in slots, and what epoll hands out */
-	int fd;
-	bool armed;			/* FIXED_SCHEDULE: the kernel ticks on the schedule's grid */
-	bool muted;			/* epoll does not report it; only while open */
-};
-
+/* Two cache lines that every tick touches, and one that hardly any does. */
 struct asynctimer {
-	struct asynctimer_reactor *reactor;
-	const struct backing *backing;
 	struct schedule schedule;
-	asynctimer_callback callback;
+	asynctimer_callback callback;	/* NULL: memory not in use */
 	void *data;
-
-	bool started;
-	bool open;			/* the callback runs, or its work is deferred */
-	bool completed;			/* asynctimer_complete came, or its callback needs none */
-	bool freed;
-	int clock;
-	int result;			/* of the asynctimer_complete that came before the callback returned */
-	struct frame *runner;		/* where the callback or handler runs, else NULL */
-	uint64_t run;			/* reactor->runs when that began */
-	unsigned waiters;		/* stops that wait for it */
-
-	uint64_t begun_ns;		/* the last callback */
-	uint64_t skipped_busy;
-	uint64_t skipped_late;
-	uint64_t failures;
 	uint64_t lateness_sum_ns;
 	uint64_t lateness_max_ns;
 	uint64_t duration_sum_ns;
 	uint64_t duration_max_ns;
+	bool started:1;
+	bool open:1;			/* the callback runs, or its work is deferred */
+	bool running:1;			/* the callback or handler does; a frame of the reactor says where */
+	bool completed:1;		/* asynctimer_complete came, or the callback needs none */
+	bool freed:1;
+	bool released:1;		/* all but the memory, which may still be named */
+	unsigned waiters;		/* stops that wait for it */
 
+	struct source *source;
+	uint64_t anchor_ns;		/* of the last start_at or start_after */
+	uint64_t begun_ns;		/* the callback whose tick is deferred */
+	uint64_t skipped_busy;
+	uint64_t skipped_late;
+	uint64_t failures;
 	asynctimer_error_handler error_handler;
 	void (*release)(void *data);
-	struct asynctimer *next;	/* on reactor->timers or ->dead */
-	struct asynctimer **link;	/* what points to this one there */
-	struct own own;
-};
+} __attribute__((aligned(64)));
 
 /* A fork's child may look at nothing else of a reactor, its lock least of all. */
 static inline bool asynctimer__in_child(const struct asynctimer_reactor *reactor)
@@ -93,25 +121,75 @@ static inline bool asynctimer__in_child(const struct asynctimer_reactor *reactor
 	return !*reactor->parent;
 }
 
-/* own.c */
+/* What epoll hands out: own timers' ids are below 2^63. */
+#define ASYNCTIMER__EVENTFD_ID UINT64_MAX
+#define ASYNCTIMER__PAIR_ID (UINT64_C(1) << 63)
+
+static inline uint64_t asynctimer__pair_id(const struct shared *shared, unsigned which)
+{
+	return ASYNCTIMER__PAIR_ID + 2 * (uint64_t)(shared - shared->reactor->shared) + which;
+}
+
+/* Now on the source's clock; with the lock held if that is virtual. */
+static inline uint64_t asynctimer__source_now_ns(const struct source *source)
+{
+	if (source->reactor->virtual)
+		return source->reactor->virtual_ns;
+	return asynctimer__now_ns(source->clock);
+}
+
+/* own.c: a timerfd of the timer's own. */
 extern const struct backing asynctimer__own;
+int asynctimer__own_acquire(struct source *source, struct asynctimer **ret);
 
 /*
- * epoll reported the timer, in a harvest that began after reactor->runs had
- * been harvested_runs. True if a tick can be claimed, at *ret.
+ * epoll reported id, in a harvest that began after reactor->runs had been
+ * harvested_runs. The timer if its tick can be claimed, at *ret; else NULL.
  */
-bool asynctimer__own_is_due(struct asynctimer *timer, uint64_t harvested_runs, uint64_t *ret);
+struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint64_t id,
+				       uint64_t harvested_runs, uint64_t *ret);
+
+/* The own timers of a reactor that is being freed. */
+void asynctimer__own_each(struct asynctimer_reactor *reactor, void (*each)(struct asynctimer *timer));
+
+/* shared.c: a queue for all timers of a clock, over a pair of timerfds. */
+int asynctimer__shared_acquire(struct shared *shared, uint64_t slack_ns, struct asynctimer **ret);
+
+/* epoll reported one of the pair. */
+void asynctimer__shared_event(struct shared *shared, unsigned which);
+
+/* Takes the earliest timer that is due at until_ns; NULL if there is none. Its source need not be touched. */
+struct asynctimer *asynctimer__shared_take(struct shared *shared, uint64_t until_ns,
+					   const struct source **ret);
+
+/* When the next wake-up is, at the latest; NEVER if nothing is armed. */
+uint64_t asynctimer__shared_wake_ns(struct shared *shared);
+
+/* Has the pair, or the eventfd, wake a thread by then. True if that is now. */
+bool asynctimer__shared_settle(struct shared *shared, uint64_t now_ns);
+
+/* Of a reactor that is being freed. */
+void asynctimer__shared_free(struct shared *shared);
 
 /* timer.c */
 
 /*
- * Claims the tick due at now_ns, calls the callback and completes the tick
- * unless it is deferred. Called and returns with the lock held; false, and
- * nothing may be touched any more, if that came back in a forked child.
+ * The calling thread comes inside the reactor, with the lock held; and leaves,
+ * giving the lock up, or without it in a forked child.
  */
-bool asynctimer__timer_run(struct asynctimer *timer, uint64_t now_ns, struct frame *frame);
+void asynctimer__frame_push(struct frame *frame, struct asynctimer_reactor *reactor);
+void asynctimer__frame_pop(struct frame *frame, bool locked);
 
-/* Releases the timer, whatever its state, where no thread can use it: its memory stays, on reactor->dead. */
+/*
+ * Claims the tick that is due at *now_ns, calls the callback and completes the
+ * tick unless it is deferred; *now_ns is then the reading it ended with.
+ * Called and returns with the lock held; false, and nothing may be touched any
+ * more, if that came back in a forked child.
+ */
+bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source,
+			   struct frame *frame, uint64_t *now_ns);
+
+/* Releases the timer, whatever its state, where no thread can use it. Its memory stays. */
 void asynctimer__timer_discard(struct asynctimer *timer);
 
 /* Where tests make a thread pause; nothing in a release. */

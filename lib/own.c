@@ -10,98 +10,185 @@
  * the interrupt of a point that is past may still be on its way.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "internal.h"
 #include "timerfd.h"
 
-static int watch(struct asynctimer *timer, int operation, uint32_t events)
-{
-	struct epoll_event event = { .events = events, .data.u64 = timer->own.id };
-	int epoll_fd = timer->reactor->epoll_fd;
+struct own {
+	struct asynctimer timer;
+	struct own *next;		/* on reactor->owns */
+	struct own **link;		/* what points to this one there */
+	uint64_t id;			/* in slots, and what epoll hands out */
+	uint64_t run;			/* reactor->runs when the last tick was claimed */
+	int fd;
+	bool armed;			/* FIXED_SCHEDULE: the kernel ticks on the schedule's grid */
+	bool muted;			/* epoll does not report it; only while open */
+};
 
-	return epoll_ctl(epoll_fd, operation, timer->own.fd, &event) < 0 ? -errno : 0;
+static struct own *own_of(struct asynctimer *timer)
+{
+	return (struct own *)timer;
 }
 
-static int acquire(struct asynctimer *timer)
+static int watch(const struct own *own, int operation, uint32_t events)
 {
-	struct own *own = &timer->own;
+	struct epoll_event event = { .events = events, .data.u64 = own->id };
+	int epoll_fd = own->timer.source->reactor->epoll_fd;
+
+	return epoll_ctl(epoll_fd, operation, own->fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_fd(struct own *own)
+{
+	struct source *source = own->timer.source;
+	struct slots *slots = &source->reactor->slots;
 	int r;
 
-	own->fd = asynctimer__timerfd_new(timer->clock);
+	own->fd = asynctimer__timerfd_new(source->clock);
 	if (own->fd < 0)
 		return own->fd;
-	r = asynctimer__slots_add(&timer->reactor->slots, timer, &own->id);
+	r = asynctimer__slots_add(slots, own, &own->id);
 	if (r < 0)
 		goto close_fd;
-	r = watch(timer, EPOLL_CTL_ADD, EPOLLIN);
+	r = watch(own, EPOLL_CTL_ADD, EPOLLIN);
 	if (r < 0)
 		goto remove_slot;
 	return 0;
 
 remove_slot:
-	asynctimer__slots_remove(&timer->reactor->slots, own->id);
+	asynctimer__slots_remove(slots, own->id);
 close_fd:
 	close(own->fd);
 	return r;
 }
 
-static void release(struct asynctimer *timer)
+int asynctimer__own_acquire(struct source *source, struct asynctimer **ret)
 {
-	asynctimer__slots_remove(&timer->reactor->slots, timer->own.id);
-	/* A forked child holds another descriptor of the same epoll: only close. */
-	if (!asynctimer__in_child(timer->reactor))
-		watch(timer, EPOLL_CTL_DEL, 0);
-	close(timer->own.fd);
+	struct asynctimer_reactor *reactor = source->reactor;
+	struct own *own;
+	void *memory;
+	int r;
+
+	if (posix_memalign(&memory, _Alignof(struct own), sizeof(*own)))
+		return -ENOMEM;
+	own = memory;
+	*own = (struct own){ .timer.source = source };
+	r = open_fd(own);
+	if (r < 0) {
+		free(own);
+		return r;
+	}
+	own->next = reactor->owns;
+	own->link = &reactor->owns;
+	if (own->next)
+		own->next->link = &own->next;
+	reactor->owns = own;
+	*ret = &own->timer;
+	return 0;
 }
 
-static int arm(struct asynctimer *timer)
+static uint64_t slack_ns(const struct asynctimer *timer)
 {
+	(void)timer;
+	return 0;
+}
+
+static void retire(struct asynctimer *timer)
+{
+	struct own *own = own_of(timer);
+	struct asynctimer_reactor *reactor = timer->source->reactor;
+
+	asynctimer__slots_remove(&reactor->slots, own->id);
+	/* A forked child holds another descriptor of the same epoll: only close. */
+	if (!asynctimer__in_child(reactor))
+		watch(own, EPOLL_CTL_DEL, 0);
+	close(own->fd);
+}
+
+static void release(struct asynctimer *timer)
+{
+	struct own *own = own_of(timer);
+
+	*own->link = own->next;
+	if (own->next)
+		own->next->link = own->link;
+	free(own);
+}
+
+void asynctimer__own_each(struct asynctimer_reactor *reactor, void (*each)(struct asynctimer *timer))
+{
+	for (struct own *own = reactor->owns, *next; own; own = next) {
+		next = own->next;
+		each(&own->timer);
+	}
+}
+
+static void clock_was_set(struct asynctimer *timer)
+{
+	own_of(timer)->armed = false;
+	asynctimer__schedule_clock_set(&timer->schedule, timer->anchor_ns,
+				       asynctimer__source_now_ns(timer->source));
+}
+
+static int arm_fd(struct asynctimer *timer)
+{
+	struct own *own = own_of(timer);
 	struct schedule *schedule = &timer->schedule;
 	bool periodic = schedule->policy == ASYNCTIMER_FIXED_SCHEDULE;
 	uint64_t next_ns;
 	int r;
 
 	do {
-		next_ns = schedule->next_ns;
-		r = asynctimer__timerfd_arm_at(timer->own.fd, timer->clock, next_ns,
+		next_ns = schedule->node.due_ns;
+		r = asynctimer__timerfd_arm_at(own->fd, timer->source->clock, next_ns,
 					       periodic ? schedule->interval_ns : 0);
 		if (r == -ECANCELED) {
-			asynctimer__schedule_clock_set(schedule, asynctimer__now_ns(timer->clock));
+			clock_was_set(timer);
 			r = 0;
 		}
-	} while (schedule->next_ns != next_ns);
-	timer->own.armed = r == 0;
+	} while (schedule->node.due_ns != next_ns);
+	own->armed = r == 0;
 	return r;
+}
+
+static int arm(struct asynctimer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	return arm_fd(timer);
 }
 
 static void disarm(struct asynctimer *timer)
 {
-	asynctimer__timerfd_disarm(timer->own.fd);
-	timer->own.armed = false;
+	asynctimer__timerfd_disarm(own_of(timer)->fd);
+	own_of(timer)->armed = false;
 }
 
 /* After an overrun the kernel holds expirations of points that are skipped now. */
-static void take_overrun(struct asynctimer *timer)
+static void take_overrun(struct own *own)
 {
-	int r = asynctimer__timerfd_take(timer->own.fd);
+	struct asynctimer *timer = &own->timer;
+	int r = asynctimer__timerfd_take(own->fd);
 
 	if (r == -ECANCELED)
-		timer->own.armed = false;
+		clock_was_set(timer);
 	/* A point that came due after the completion may have been among them. */
-	else if (r > 0 && asynctimer__now_ns(timer->clock) >= timer->schedule.next_ns)
-		timer->own.armed = false;
+	else if (r > 0 && asynctimer__source_now_ns(timer->source) >= timer->schedule.node.due_ns)
+		own->armed = false;
 }
 
-static void completed(struct asynctimer *timer, uint64_t now_ns, uint64_t before_ns)
+static void completed(struct asynctimer *timer, const struct frame *frame, uint64_t now_ns,
+		      uint64_t before_ns)
 {
-	struct own *own = &timer->own;
-	uint64_t next_ns = timer->schedule.next_ns;
+	struct own *own = own_of(timer);
+	uint64_t next_ns = timer->schedule.node.due_ns;
 	bool overran = next_ns > before_ns || own->muted;
 
+	(void)frame;
 	if (own->muted) {
-		watch(timer, EPOLL_CTL_MOD, EPOLLIN);
+		watch(own, EPOLL_CTL_MOD, EPOLLIN);
 		own->muted = false;
 	}
 	if (!timer->started)
@@ -114,45 +201,50 @@ static void completed(struct asynctimer *timer, uint64_t now_ns, uint64_t before
 	if (next_ns < before_ns)
 		own->armed = false;	/* the clock was set back */
 	if (own->armed && overran)
-		take_overrun(timer);
+		take_overrun(own);
 	if (!own->armed)
-		arm(timer);
+		arm_fd(timer);
 }
 
 const struct backing asynctimer__own = {
-	.acquire = acquire,
+	.slack_ns = slack_ns,
+	.retire = retire,
 	.release = release,
 	.arm = arm,
 	.disarm = disarm,
 	.completed = completed,
 };
 
-bool asynctimer__own_is_due(struct asynctimer *timer, uint64_t harvested_runs, uint64_t *ret)
+struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint64_t id,
+				       uint64_t harvested_runs, uint64_t *ret)
 {
-	struct own *own = &timer->own;
+	struct own *own = asynctimer__slots_find(&reactor->slots, id);
+	struct asynctimer *timer;
 	uint64_t now_ns;
 	int r;
 
+	if (!own)
+		return NULL;
+	timer = &own->timer;
 	if (timer->open) {
-		/* Begun since that harvest, it may have been harvested for the very tick that runs. */
-		if (timer->run <= harvested_runs && !own->muted)
-			own->muted = watch(timer, EPOLL_CTL_MOD, 0) == 0;
-		return false;
+		/* Claimed since that harvest, it may have been harvested for the very tick that is open. */
+		if (own->run <= harvested_runs && !own->muted)
+			own->muted = watch(own, EPOLL_CTL_MOD, 0) == 0;
+		return NULL;
 	}
 	r = asynctimer__timerfd_take(own->fd);
 	if (!timer->started)
-		return false;
-	now_ns = asynctimer__now_ns(timer->clock);
-	if (r == -ECANCELED) {
-		own->armed = false;
-		asynctimer__schedule_clock_set(&timer->schedule, now_ns);
-	}
-	if (now_ns >= timer->schedule.next_ns) {
+		return NULL;
+	if (r == -ECANCELED)
+		clock_was_set(timer);
+	now_ns = asynctimer__source_now_ns(timer->source);
+	if (now_ns >= timer->schedule.node.due_ns) {
+		own->run = reactor->runs + 1;
 		*ret = now_ns;
-		return true;
+		return timer;
 	}
-	/* A one-shot that was read away must come again. */
-	if (!own->armed || (r > 0 && timer->schedule.policy == ASYNCTIMER_FIXED_DELAY))
-		arm(timer);
-	return false;
+	/* What was read away too early must come again. */
+	if (!own->armed || r > 0)
+		arm_fd(timer);
+	return NULL;
 }

@@ -2,43 +2,29 @@
 /*
  * The epoll loop. Any number of threads may wait on the one descriptor; it is
  * level-triggered, so what one thread harvested and did not get to is reported
- * to the others.
+ * to the others. A thread holds the lock but while it waits and while it is in
+ * the user's code, and settles the shared timers before it gives the lock up
+ * where others could be needed for what is due next.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "internal.h"
+#include "wake.h"
 
 #define EVENTS 128		/* of one harvest */
-#define EVENTFD_ID UINT64_MAX	/* no timer's id */
+#define SOURCES 3		/* clocks */
+#define VIRTUAL_END_NS (UINT64_C(1) << 63)
 
-/* A page that reads 1 here and 0 in a forked child. */
-static int new_parent_page(const volatile uint64_t **ret)
-{
-	uint64_t *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (page == MAP_FAILED)
-		return -ENOMEM;
-	if (madvise(page, sizeof(*page), MADV_WIPEONFORK) < 0) {
-		int r = errno == EINVAL ? -EOPNOTSUPP : -errno;
-
-		munmap(page, sizeof(*page));
-		return r;
-	}
-	*page = 1;
-	*ret = page;
-	return 0;
-}
+static const int clocks[SOURCES] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME };
 
 static int open_descriptors(struct asynctimer_reactor *reactor)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = EVENTFD_ID };
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = ASYNCTIMER__EVENTFD_ID };
 	int r;
 
 	reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -64,17 +50,23 @@ close_epoll:
 
 static int init(struct asynctimer_reactor *reactor)
 {
-	int r = new_parent_page(&reactor->parent);
+	void *page;
+	int r = asynctimer__waits_init();
 
+	if (r == 0)
+		r = asynctimer__new_forgotten_page(&page);
 	if (r < 0)
 		return r;
+	*(uint64_t *)page = 1;
+	reactor->parent = page;
 	r = -pthread_mutex_init(&reactor->lock, NULL);
 	if (r < 0)
 		goto unmap;
 	r = -pthread_cond_init(&reactor->ended, NULL);
 	if (r < 0)
 		goto destroy_lock;
-	r = open_descriptors(reactor);
+	if (!reactor->virtual)
+		r = open_descriptors(reactor);
 	if (r < 0)
 		goto destroy_cond;
 	return 0;
@@ -84,11 +76,11 @@ destroy_cond:
 destroy_lock:
 	pthread_mutex_destroy(&reactor->lock);
 unmap:
-	munmap((void *)reactor->parent, sizeof(*reactor->parent));
+	munmap(page, sizeof(*reactor->parent));
 	return r;
 }
 
-int asynctimer_reactor_new(struct asynctimer_reactor **ret)
+static int new(bool virtual, struct asynctimer_reactor **ret)
 {
 	struct asynctimer_reactor *reactor;
 	int cancel_state;
@@ -99,6 +91,11 @@ int asynctimer_reactor_new(struct asynctimer_reactor **ret)
 	reactor = calloc(1, sizeof(*reactor));
 	if (!reactor)
 		return -ENOMEM;
+	reactor->virtual = virtual;
+	for (unsigned i = 0; i < SOURCES; i++) {
+		reactor->own_sources[i] = (struct source){ &asynctimer__own, reactor, clocks[i] };
+		reactor->shared[i] = (struct shared){ .reactor = reactor, .clock = clocks[i] };
+	}
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	r = init(reactor);
 	pthread_setcancelstate(cancel_state, NULL);
@@ -110,32 +107,58 @@ int asynctimer_reactor_new(struct asynctimer_reactor **ret)
 	return 0;
 }
 
-/* Nothing is inside and nothing open, or this is a forked child. */
-static void discard(struct asynctimer_reactor *reactor)
+int asynctimer_reactor_new(struct asynctimer_reactor **ret)
 {
-	bool in_child = asynctimer__in_child(reactor);
+	return new(false, ret);
+}
+
+int asynctimer_reactor_new_virtual(struct asynctimer_reactor **ret)
+{
+	return new(true, ret);
+}
+
+static void discard_object(void *object)
+{
+	struct asynctimer *timer = object;
+
+	if (timer->callback)
+		asynctimer__timer_discard(timer);
+}
+
+static void release_own(struct asynctimer *timer)
+{
+	timer->source->backing->release(timer);
+}
+
+/* Nothing is inside and nothing open, or this is a forked child. */
+static int discard(struct asynctimer_reactor *reactor)
+{
 	int cancel_state;
+	bool in_child;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	while (reactor->timers)
-		asynctimer__timer_discard(reactor->timers);
-	while (reactor->dead) {
-		struct asynctimer *timer = reactor->dead;
-
-		reactor->dead = timer->next;
-		free(timer);
-	}
+	reactor->freeing = true;
+	asynctimer__own_each(reactor, asynctimer__timer_discard);
+	asynctimer__slab_each(&reactor->slab, sizeof(struct asynctimer), discard_object);
+	asynctimer__own_each(reactor, release_own);
+	for (unsigned i = 0; i < SOURCES; i++)
+		asynctimer__shared_free(&reactor->shared[i]);
+	asynctimer__slab_free(&reactor->slab);
+	free(reactor->slots.slot);
 	/* A thread that the child has not got may have held the lock. */
+	in_child = asynctimer__in_child(reactor);
 	if (!in_child) {
 		pthread_cond_destroy(&reactor->ended);
 		pthread_mutex_destroy(&reactor->lock);
 	}
-	close(reactor->event_fd);
-	close(reactor->epoll_fd);
+	if (!reactor->virtual) {
+		close(reactor->event_fd);
+		close(reactor->epoll_fd);
+	}
 	munmap((void *)reactor->parent, sizeof(*reactor->parent));
-	free(reactor->slots.slot);
 	free(reactor);
 	pthread_setcancelstate(cancel_state, NULL);
+	return in_child ? -ECHILD : 0;
 }
 
 int asynctimer_reactor_free(struct asynctimer_reactor *reactor)
@@ -145,80 +168,57 @@ int asynctimer_reactor_free(struct asynctimer_reactor *reactor)
 	if (!reactor)
 		return 0;
 	if (asynctimer__in_child(reactor)) {
+		/* One that is being freed further up the stack goes there. */
+		if (reactor->freeing)
+			return -ECHILD;
 		asynctimer__frames_forget(reactor);
-		discard(reactor);
-		return -ECHILD;
+		return discard(reactor);
 	}
 	pthread_mutex_lock(&reactor->lock);
 	busy = reactor->inside || reactor->open || reactor->freeing;
 	reactor->freeing |= !busy;
 	pthread_mutex_unlock(&reactor->lock);
-	if (busy)
-		return -EBUSY;
-	discard(reactor);
-	return 0;
+	return busy ? -EBUSY : discard(reactor);
 }
 
-/* Makes some thread look again. Readable already is as good, so EAGAIN is. */
-static void wake(struct asynctimer_reactor *reactor)
+/* Comes inside, with the lock held. */
+static int enter(struct asynctimer_reactor *reactor, struct frame *frame)
 {
-	uint64_t one = 1;
-	ssize_t r = write(reactor->event_fd, &one, sizeof(one));
-
-	(void)r;
-}
-
-static bool is_stopped(const struct asynctimer_reactor *reactor)
-{
-	return __atomic_load_n(&reactor->stopped, __ATOMIC_SEQ_CST);
-}
-
-/* While the reactor is stopped the eventfd stays readable, and so every thread leaves. */
-static void take_wake(struct asynctimer_reactor *reactor)
-{
-	uint64_t count;
-	ssize_t r = read(reactor->event_fd, &count, sizeof(count));
-
-	(void)r;
-	if (is_stopped(reactor))
-		wake(reactor);
-}
-
-static int enter(struct asynctimer_reactor *reactor, struct frame *frame, uint64_t *ret)
-{
-	bool freeing;
-
 	if (!reactor)
 		return -EINVAL;
 	if (asynctimer__in_child(reactor))
 		return -ECHILD;
+	if (reactor->virtual)
+		return -EOPNOTSUPP;
 	if (asynctimer__is_inside(reactor))
 		return -EBUSY;
 	pthread_mutex_lock(&reactor->lock);
-	freeing = reactor->freeing;
-	reactor->inside += !freeing;
-	*ret = reactor->runs;
-	pthread_mutex_unlock(&reactor->lock);
-	if (freeing)
+	if (reactor->freeing) {
+		pthread_mutex_unlock(&reactor->lock);
 		return -EBUSY;
+	}
 	asynctimer__frame_push(frame, reactor);
+	frame->dispatches = true;
 	return 0;
 }
 
-static void leave(struct frame *frame)
+/* The shared timers are armed for what comes next. True if something is due already. */
+static bool settle(struct asynctimer_reactor *reactor)
 {
-	struct asynctimer_reactor *reactor = frame->reactor;
+	bool due = false;
 
-	if (reactor && !asynctimer__in_child(reactor)) {
-		pthread_mutex_lock(&reactor->lock);
-		reactor->inside--;
-		pthread_mutex_unlock(&reactor->lock);
+	for (unsigned i = 0; i < SOURCES; i++) {
+		struct shared *shared = &reactor->shared[i];
+
+		if (shared->open)
+			due |= asynctimer__shared_settle(shared, asynctimer__now_ns(clocks[i]));
 	}
-	asynctimer__frame_pop(frame);
+	return due;
 }
 
 /* epoll_wait with a timeout in nanoseconds, on any kernel and libc. */
-static int harvest(struct asynctimer_reactor *reactor, struct epoll_event *events, int64_t timeout_ns)
+static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event *events,
+		   int64_t timeout_ns)
 {
 	int r;
 
@@ -234,60 +234,133 @@ static int harvest(struct asynctimer_reactor *reactor, struct epoll_event *event
 	return r < 0 ? -errno : r;
 }
 
-/*
- * Waits up to timeout_ns and runs what is due; the callbacks run, or a
- * negative errno. *runs is reactor->runs from before the harvest to after it.
- */
-static int turn(struct frame *frame, int64_t timeout_ns, bool again, uint64_t *runs)
+/* While the reactor is stopped the eventfd stays readable, and so every thread leaves. */
+static void take_wake(struct asynctimer_reactor *reactor)
 {
-	struct asynctimer_reactor *reactor = frame->reactor;
-	struct epoll_event events[EVENTS];
-	int count = harvest(reactor, events, timeout_ns);
+	uint64_t count;
+	ssize_t r = read(reactor->event_fd, &count, sizeof(count));
+
+	(void)r;
+	reactor->woken = false;
+	if (asynctimer__is_stopped(reactor))
+		asynctimer__wake(reactor);
+}
+
+/*
+ * Runs what is due at until_ns, which bounds the work of one wake-up. The
+ * callbacks run; -ECHILD in a forked child, without the lock.
+ */
+static int run_shared(struct shared *shared, struct frame *frame, uint64_t until_ns)
+{
+	struct asynctimer_reactor *reactor = shared->reactor;
+	uint64_t now_ns = until_ns;
 	int ran = 0;
 
-	if (asynctimer__in_child(reactor))
-		return -ECHILD;
-	if (count < 0)
-		return count;
-	pthread_mutex_lock(&reactor->lock);
-	for (int i = 0; i < count && !is_stopped(reactor); i++) {
-		struct asynctimer *timer;
-		uint64_t now_ns;
+	while (!asynctimer__is_stopped(reactor)) {
+		const struct source *source;
+		struct asynctimer *timer = asynctimer__shared_take(
+			shared, until_ns < now_ns ? until_ns : now_ns, &source);
 
-		if (events[i].data.u64 == EVENTFD_ID) {
-			take_wake(reactor);
-			continue;
-		}
-		timer = asynctimer__slots_find(&reactor->slots, events[i].data.u64);
-		if (!timer || !asynctimer__own_is_due(timer, *runs, &now_ns))
-			continue;
-		if (!asynctimer__timer_run(timer, now_ns, frame))
+		if (!timer)
+			break;
+		if (reactor->waiting)
+			asynctimer__shared_settle(shared, now_ns);
+		if (!asynctimer__timer_run(timer, source, frame, &now_ns))
 			return -ECHILD;
 		ran++;
 	}
-	*runs = reactor->runs;
-	pthread_mutex_unlock(&reactor->lock);
-	/* A host that polls edge-triggered needs an edge for what was left. */
-	if (count == EVENTS && !again)
-		wake(reactor);
 	return ran;
+}
+
+/* Some thread shall look again, at all there is: the kernel reports own timers by itself. */
+static int run_woken(struct frame *frame)
+{
+	struct asynctimer_reactor *reactor = frame->reactor;
+	int ran = 0;
+
+	take_wake(reactor);
+	for (unsigned i = 0; i < SOURCES; i++) {
+		int r = 0;
+
+		if (reactor->shared[i].open)
+			r = run_shared(&reactor->shared[i], frame, asynctimer__now_ns(clocks[i]));
+		if (r < 0)
+			return r;
+		ran += r;
+	}
+	return ran;
+}
+
+/* One event of a harvest that began when reactor->runs was harvested_runs; returns as run_shared. */
+static int run_event(uint64_t id, struct frame *frame, uint64_t harvested_runs)
+{
+	struct asynctimer_reactor *reactor = frame->reactor;
+	struct asynctimer *timer;
+	uint64_t now_ns;
+
+	if (id == ASYNCTIMER__EVENTFD_ID)
+		return run_woken(frame);
+	if (id >= ASYNCTIMER__PAIR_ID) {
+		struct shared *shared = &reactor->shared[(id - ASYNCTIMER__PAIR_ID) / 2];
+
+		asynctimer__shared_event(shared, id % 2);
+		return run_shared(shared, frame, asynctimer__now_ns(shared->clock));
+	}
+	timer = asynctimer__own_due(reactor, id, harvested_runs, &now_ns);
+	if (!timer)
+		return 0;
+	return asynctimer__timer_run(timer, timer->source, frame, &now_ns) ? 1 : -ECHILD;
+}
+
+/*
+ * Waits up to timeout_ns and runs what is due. Called and returns with the
+ * lock held. The callbacks run, or a negative errno: -ECHILD without the lock.
+ * *full says that there may be more.
+ */
+static int turn(struct frame *frame, int64_t timeout_ns, bool *full)
+{
+	struct asynctimer_reactor *reactor = frame->reactor;
+	struct epoll_event events[EVENTS];
+	uint64_t harvested_runs = reactor->runs;
+	int count;
+	int ran = 0;
+
+	settle(reactor);
+	reactor->waiting++;
+	pthread_mutex_unlock(&reactor->lock);
+	count = harvest(reactor, events, timeout_ns);
+	if (asynctimer__in_child(reactor))
+		return -ECHILD;
+	pthread_mutex_lock(&reactor->lock);
+	reactor->waiting--;
+	*full = count == EVENTS;
+	for (int i = 0; i < count && !asynctimer__is_stopped(reactor); i++) {
+		int r = run_event(events[i].data.u64, frame, harvested_runs);
+
+		if (r < 0)
+			return r;
+		ran += r;
+	}
+	return count < 0 ? count : ran;
 }
 
 int asynctimer_reactor_run(struct asynctimer_reactor *reactor)
 {
 	struct frame frame;
-	uint64_t runs;
-	int r = enter(reactor, &frame, &runs);
+	bool full;
+	int r = enter(reactor, &frame);
 
 	if (r < 0)
 		return r;
-	while (!is_stopped(reactor)) {
-		r = turn(&frame, -1, true, &runs);
+	while (!asynctimer__is_stopped(reactor)) {
+		r = turn(&frame, -1, &full);
 		if (r < 0 && r != -EINTR)
 			break;
 		r = 0;
 	}
-	leave(&frame);
+	if (r != -ECHILD)
+		settle(reactor);
+	asynctimer__frame_pop(&frame, r != -ECHILD);
 	return r;
 }
 
@@ -296,15 +369,15 @@ int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t time
 	struct frame frame;
 	uint64_t begin_ns = 0;
 	int64_t left_ns = timeout_ns;
-	uint64_t runs;
-	int r = enter(reactor, &frame, &runs);
+	bool full = false;
+	int r = enter(reactor, &frame);
 
 	if (r < 0)
 		return r;
 	if (timeout_ns > 0)
 		begin_ns = asynctimer__now_ns(CLOCK_MONOTONIC);
-	while (!is_stopped(reactor)) {
-		r = turn(&frame, left_ns, false, &runs);
+	while (!asynctimer__is_stopped(reactor)) {
+		r = turn(&frame, left_ns, &full);
 		if (r != 0 || left_ns == 0)
 			break;
 		/* An event was nobody's, or another thread's by now: wait on. */
@@ -314,7 +387,12 @@ int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t time
 			left_ns = waited_ns < (uint64_t)timeout_ns ? timeout_ns - (int64_t)waited_ns : 0;
 		}
 	}
-	leave(&frame);
+	if (r == -EINTR && asynctimer__is_stopped(reactor))
+		r = 0;
+	/* A host that polls edge-triggered needs an edge for what is left. */
+	if (r != -ECHILD && (settle(reactor) || full) && !asynctimer__is_stopped(reactor))
+		asynctimer__wake(reactor);
+	asynctimer__frame_pop(&frame, r != -ECHILD);
 	return r;
 }
 
@@ -327,7 +405,8 @@ void asynctimer_reactor_stop(struct asynctimer_reactor *reactor)
 		return;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	__atomic_store_n(&reactor->stopped, 1, __ATOMIC_SEQ_CST);
-	wake(reactor);
+	if (!reactor->virtual)
+		asynctimer__wake(reactor);
 	pthread_setcancelstate(cancel_state, NULL);
 	errno = error;
 }
@@ -344,7 +423,8 @@ int asynctimer_reactor_restart(struct asynctimer_reactor *reactor)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	r = __atomic_exchange_n(&reactor->stopped, 0, __ATOMIC_SEQ_CST);
 	/* What came due meanwhile was reported to nobody. */
-	wake(reactor);
+	if (!reactor->virtual)
+		asynctimer__wake(reactor);
 	pthread_setcancelstate(cancel_state, NULL);
 	return r;
 }
@@ -353,7 +433,74 @@ int asynctimer_reactor_fd(struct asynctimer_reactor *reactor)
 {
 	if (!reactor)
 		return -EINVAL;
-	return asynctimer__in_child(reactor) ? -ECHILD : reactor->epoll_fd;
+	if (asynctimer__in_child(reactor))
+		return -ECHILD;
+	return reactor->virtual ? -EOPNOTSUPP : reactor->epoll_fd;
+}
+
+/* With the lock held: runs the wake-ups up to target_ns. As run_shared. */
+static int run_until(struct asynctimer_reactor *reactor, struct frame *frame, uint64_t target_ns)
+{
+	struct shared *shared = &reactor->shared[0];
+	int ran = 0;
+
+	while (!asynctimer__is_stopped(reactor)) {
+		uint64_t wake_ns = asynctimer__shared_wake_ns(shared);
+		int r;
+
+		if (wake_ns > target_ns)
+			break;
+		if (reactor->virtual_ns < wake_ns)
+			reactor->virtual_ns = wake_ns;
+		r = run_shared(shared, frame, reactor->virtual_ns);
+		if (r < 0)
+			return r;
+		ran = r < INT_MAX - ran ? ran + r : INT_MAX;
+	}
+	if (reactor->virtual_ns < target_ns && !asynctimer__is_stopped(reactor))
+		reactor->virtual_ns = target_ns;
+	return ran;
+}
+
+/* With the lock held: some thread advances the clock. */
+static bool is_advancing(const struct asynctimer_reactor *reactor)
+{
+	for (const struct frame *frame = reactor->frames; frame; frame = frame->next)
+		if (frame->dispatches)
+			return true;
+	return false;
+}
+
+int asynctimer_reactor_advance(struct asynctimer_reactor *reactor, uint64_t ns)
+{
+	struct frame frame;
+	bool inside;
+	int r = 0;
+
+	if (!reactor)
+		return -EINVAL;
+	if (asynctimer__in_child(reactor))
+		return -ECHILD;
+	if (!reactor->virtual)
+		return -EOPNOTSUPP;
+	inside = asynctimer__is_inside(reactor);
+	pthread_mutex_lock(&reactor->lock);
+	if (reactor->freeing || (!inside && is_advancing(reactor))) {
+		r = -EBUSY;
+	} else if (ns > VIRTUAL_END_NS - reactor->virtual_ns) {
+		r = -EOVERFLOW;
+	} else if (inside) {
+		/* This callback took so long. */
+		reactor->virtual_ns += ns;
+	} else {
+		asynctimer__frame_push(&frame, reactor);
+		frame.dispatches = true;
+		r = run_until(reactor, &frame, reactor->virtual_ns + ns);
+		asynctimer__frame_pop(&frame, r != -ECHILD);
+		return r;
+	}
+	pthread_mutex_unlock(&reactor->lock);
+	return r;
 }
 
 const char *asynctimer_version(void)

@@ -7,10 +7,9 @@ static uint64_t next_point(uint64_t anchor_ns, uint64_t interval_ns, uint64_t no
 	return anchor_ns + ((now_ns - anchor_ns) / interval_ns + 1) * interval_ns;
 }
 
-static void start(struct schedule *schedule, uint64_t base_ns, uint64_t next_ns, bool asked)
+static void start(struct schedule *schedule, uint64_t next_ns, bool asked)
 {
-	schedule->base_ns = base_ns;
-	schedule->next_ns = next_ns;
+	schedule->node.due_ns = next_ns;
 	schedule->skipped_busy = 0;
 	schedule->first = true;
 	schedule->asked = asked;
@@ -18,7 +17,7 @@ static void start(struct schedule *schedule, uint64_t base_ns, uint64_t next_ns,
 
 void asynctimer__schedule_start(struct schedule *schedule, uint64_t now_ns)
 {
-	start(schedule, now_ns, now_ns + schedule->interval_ns, false);
+	start(schedule, now_ns + schedule->interval_ns, false);
 }
 
 void asynctimer__schedule_start_at(struct schedule *schedule, uint64_t anchor_ns, uint64_t now_ns)
@@ -29,23 +28,23 @@ void asynctimer__schedule_start_at(struct schedule *schedule, uint64_t anchor_ns
 		next_ns = schedule->policy == ASYNCTIMER_FIXED_DELAY
 				  ? now_ns
 				  : next_point(anchor_ns, schedule->interval_ns, now_ns);
-	start(schedule, anchor_ns, next_ns, true);
+	start(schedule, next_ns, true);
 }
 
 void asynctimer__schedule_claim(struct schedule *schedule, uint64_t now_ns,
 				struct asynctimer_tick *ret)
 {
-	uint64_t due_ns = schedule->next_ns;
+	uint64_t due_ns = schedule->node.due_ns;
 	uint64_t skipped_late = 0;
 
 	if (schedule->policy == ASYNCTIMER_FIXED_DELAY) {
-		schedule->next_ns = ASYNCTIMER__NEVER;
+		schedule->node.due_ns = ASYNCTIMER__NEVER;
 	} else {
 		if (now_ns - due_ns >= schedule->interval_ns) {
 			skipped_late = (now_ns - due_ns) / schedule->interval_ns;
 			due_ns += skipped_late * schedule->interval_ns;
 		}
-		schedule->next_ns = due_ns + schedule->interval_ns;
+		schedule->node.due_ns = due_ns + schedule->interval_ns;
 	}
 	schedule->number += 1 + schedule->skipped_busy + skipped_late;
 	*ret = (struct asynctimer_tick){
@@ -59,52 +58,67 @@ void asynctimer__schedule_claim(struct schedule *schedule, uint64_t now_ns,
 	schedule->first = false;
 }
 
+/* Where the clock was set back, there are grid points before the next one. */
+static void pull_back(struct schedule *schedule, uint64_t now_ns)
+{
+	uint64_t next_ns = schedule->node.due_ns;
+	uint64_t interval_ns = schedule->interval_ns;
+
+	if (next_ns > now_ns && next_ns - now_ns > interval_ns)
+		schedule->node.due_ns -= (next_ns - now_ns - 1) / interval_ns * interval_ns;
+}
+
 void asynctimer__schedule_complete(struct schedule *schedule, uint64_t now_ns)
 {
-	if (schedule->policy == ASYNCTIMER_FIXED_DELAY) {
-		uint64_t delayed_ns = now_ns + schedule->interval_ns;
+	uint64_t next_ns = schedule->node.due_ns;
 
+	if (schedule->policy == ASYNCTIMER_FIXED_DELAY) {
 		/* Restarted while open, it has a next tick already: that is the least. */
-		if (schedule->next_ns == ASYNCTIMER__NEVER || schedule->next_ns < delayed_ns)
-			schedule->next_ns = delayed_ns;
-		schedule->base_ns = now_ns;
-	} else if (now_ns >= schedule->next_ns) {
-		uint64_t skipped = (now_ns - schedule->next_ns) / schedule->interval_ns + 1;
+		if (next_ns == ASYNCTIMER__NEVER || next_ns < now_ns + schedule->interval_ns) {
+			schedule->node.due_ns = now_ns + schedule->interval_ns;
+			schedule->asked = false;
+		}
+	} else if (now_ns >= next_ns) {
+		uint64_t skipped = (now_ns - next_ns) / schedule->interval_ns + 1;
 
 		schedule->skipped_busy += skipped;
-		schedule->next_ns += skipped * schedule->interval_ns;
+		schedule->node.due_ns += skipped * schedule->interval_ns;
 		schedule->first = false;
-	} else {
-		asynctimer__schedule_clock_set(schedule, now_ns);
+	} else if (!schedule->first) {
+		pull_back(schedule, now_ns);
 	}
 }
 
-void asynctimer__schedule_clock_set(struct schedule *schedule, uint64_t now_ns)
+void asynctimer__schedule_clock_set(struct schedule *schedule, uint64_t anchor_ns, uint64_t now_ns)
 {
-	uint64_t interval_ns = schedule->interval_ns;
-
-	if (schedule->policy == ASYNCTIMER_FIXED_DELAY || schedule->first ||
-	    schedule->next_ns <= now_ns || schedule->next_ns - now_ns <= interval_ns)
+	if (schedule->policy == ASYNCTIMER_FIXED_DELAY)
 		return;
-	schedule->next_ns -= (schedule->next_ns - now_ns - 1) / interval_ns * interval_ns;
+	if (!schedule->first || (schedule->asked && now_ns >= anchor_ns))
+		pull_back(schedule, now_ns);
+	else if (schedule->asked)
+		schedule->node.due_ns = anchor_ns;
 }
 
 void asynctimer__schedule_set_interval(struct schedule *schedule, uint64_t interval_ns,
-				       uint64_t now_ns)
+				       uint64_t anchor_ns, uint64_t now_ns)
 {
-	uint64_t last_ns = schedule->first ? schedule->base_ns
-					   : schedule->next_ns - schedule->interval_ns;
+	bool asked = schedule->first && schedule->asked;
+	uint64_t next_ns = schedule->node.due_ns;
+	uint64_t last_ns = next_ns - schedule->interval_ns;
 
 	schedule->interval_ns = interval_ns;
 	if (schedule->policy == ASYNCTIMER_FIXED_DELAY) {
-		if (schedule->next_ns != ASYNCTIMER__NEVER && !(schedule->first && schedule->asked))
-			schedule->next_ns = schedule->base_ns + interval_ns;
+		/* The last completion or the start is one interval before. */
+		if (next_ns != ASYNCTIMER__NEVER && !asked)
+			schedule->node.due_ns = last_ns + interval_ns;
 		return;
 	}
-	schedule->next_ns = last_ns;
-	if (now_ns >= last_ns)
-		schedule->next_ns = next_point(last_ns, interval_ns, now_ns);
-	else
-		asynctimer__schedule_clock_set(schedule, now_ns);
+	if (asked)
+		last_ns = anchor_ns;
 	schedule->skipped_busy = 0;
+	/* Not now_ns >= last_ns: near the clock's beginning the last point may be before that. */
+	if ((int64_t)(now_ns - last_ns) >= 0)
+		schedule->node.due_ns = next_point(last_ns, interval_ns, now_ns);
+	else
+		schedule->node.due_ns = last_ns;
 }

@@ -4,17 +4,23 @@
 #define ASYNCTIMER_THREAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct asynctimer;
 struct asynctimer_reactor;
 
-/* A thread inside run, dispatch or complete; on its stack. */
+/* A thread inside run, dispatch, advance or complete; on its stack. */
 struct frame {
 	struct asynctimer_reactor *reactor;	/* NULL once a forked child freed it in a callback */
 	struct asynctimer *timer;		/* whose callback or handler it is in, or NULL */
+	uint64_t run;				/* reactor->runs when that began */
+	uint64_t begun_ns;			/* the callback of its tick */
 	const void *thread;
-	struct frame *outer;
+	struct frame *outer;			/* of this thread */
+	struct frame *next;			/* of the reactor */
+	int result;				/* of the asynctimer_complete that came before the callback returned */
 	int cancel_state;
+	bool dispatches;			/* and so settles the reactor before it waits or leaves */
 };
 
 /* A stop that waits for a thread; on its stack until that thread's callback has ended. */
@@ -25,15 +31,23 @@ struct wait {
 	struct wait *next;
 };
 
+/* Call once before any wait: 0, -ENOMEM, or -EOPNOTSUPP where a fork's child can't be told. */
+int asynctimer__waits_init(void);
+
+/* A page that reads 0 in a forked child and is zero here: in *ret. Errors as above. */
+int asynctimer__new_forgotten_page(void **ret);
+
 /* The calling thread: compared, never followed. */
 const void *asynctimer__this_thread(void);
 
-/* Pushes a frame, with cancellation disabled until it is popped. */
-void asynctimer__frame_push(struct frame *frame, struct asynctimer_reactor *reactor);
-void asynctimer__frame_pop(struct frame *frame);
 
-/* The calling thread is inside the reactor; inside the timer's callback or handler. */
+/* Pushes a frame on the calling thread's stack of them; it must be popped before those below. */
+void asynctimer__thread_enters(struct frame *frame);
+void asynctimer__thread_leaves(struct frame *frame);
+
+/* The calling thread is inside the reactor; inside it and dispatching; in the timer's callback or handler. */
 bool asynctimer__is_inside(const struct asynctimer_reactor *reactor);
+bool asynctimer__is_dispatching(const struct asynctimer_reactor *reactor);
 bool asynctimer__is_running(const struct asynctimer *timer);
 
 /* The calling thread, a forked child's, freed the reactor. */

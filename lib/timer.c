@@ -3,8 +3,9 @@
  * A timer's life. Its state is started or not, and open or not; open from the
  * claim of a tick until both its callback has returned and, if that was
  * deferred, asynctimer_complete was called. While a callback or handler runs,
- * runner says where; a stop elsewhere waits for that to end. The memory goes
- * with the last of: asynctimer_free, the open tick, the stops that wait.
+ * a frame of the reactor says where; a stop elsewhere waits for that to end.
+ * The memory goes with the last of: asynctimer_free, the open tick, the stops
+ * that wait.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,20 +16,30 @@
 void (*asynctimer__test_hook)(enum asynctimer__test_point point, struct asynctimer *timer);
 #endif
 
+static struct asynctimer_reactor *reactor_of(const struct asynctimer *timer)
+{
+	return timer->source->reactor;
+}
+
+static uint64_t now_ns_of(const struct asynctimer *timer)
+{
+	return asynctimer__source_now_ns(timer->source);
+}
+
 /* Takes the reactor's lock: 0, -EINVAL without a timer, -ECHILD in a forked child. */
 static int lock(const struct asynctimer *timer)
 {
 	if (!timer)
 		return -EINVAL;
-	if (asynctimer__in_child(timer->reactor))
+	if (asynctimer__in_child(reactor_of(timer)))
 		return -ECHILD;
-	pthread_mutex_lock(&timer->reactor->lock);
+	pthread_mutex_lock(&reactor_of(timer)->lock);
 	return 0;
 }
 
 static void unlock(const struct asynctimer *timer)
 {
-	pthread_mutex_unlock(&timer->reactor->lock);
+	pthread_mutex_unlock(&reactor_of(timer)->lock);
 }
 
 static bool valid_interval(uint64_t interval_ns)
@@ -49,34 +60,46 @@ static bool valid_policy(int policy, int clock)
 	}
 }
 
-static void link_to(struct asynctimer *timer, struct asynctimer **list)
+static int acquire(struct asynctimer_reactor *reactor, int clock, bool own, uint64_t slack_ns,
+		   struct asynctimer **ret)
 {
-	timer->next = *list;
-	timer->link = list;
-	if (*list)
-		(*list)->link = &timer->next;
-	*list = timer;
+	unsigned which = clock == CLOCK_MONOTONIC ? 0 : clock == CLOCK_BOOTTIME ? 1 : 2;
+
+	if (reactor->freeing)
+		return -EBUSY;
+	if (reactor->virtual)
+		which = 0;
+	else if (own)
+		return asynctimer__own_acquire(&reactor->own_sources[which], ret);
+	return asynctimer__shared_acquire(&reactor->shared[which], slack_ns, ret);
 }
 
-static void unlink_from_list(struct asynctimer *timer)
+/* The arguments but for the reactor and ret, which the caller has checked. */
+static int new(struct asynctimer_reactor *reactor, int clock, uint64_t interval_ns, int policy,
+	       bool own, uint64_t slack_ns, asynctimer_callback callback, void *data,
+	       struct asynctimer **ret)
 {
-	*timer->link = timer->next;
-	if (timer->next)
-		timer->next->link = timer->link;
-}
-
-static int acquire(struct asynctimer *timer)
-{
-	struct asynctimer_reactor *reactor = timer->reactor;
+	struct asynctimer *timer;
 	int cancel_state;
-	int r = -EBUSY;
+	int r;
 
+	if (!reactor)
+		return -EINVAL;
+	if (asynctimer__in_child(reactor))
+		return -ECHILD;
+	if (!callback || !ret || !valid_interval(interval_ns) || slack_ns >= interval_ns ||
+	    !valid_policy(policy, clock))
+		return -EINVAL;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&reactor->lock);
-	if (!reactor->freeing)
-		r = timer->backing->acquire(timer);
-	if (r == 0)
-		link_to(timer, &reactor->timers);
+	r = acquire(reactor, clock, own, slack_ns, &timer);
+	if (r == 0) {
+		timer->schedule.interval_ns = interval_ns;
+		timer->schedule.policy = (uint8_t)policy;
+		timer->callback = callback;
+		timer->data = data;
+		*ret = timer;
+	}
 	pthread_mutex_unlock(&reactor->lock);
 	pthread_setcancelstate(cancel_state, NULL);
 	return r;
@@ -85,47 +108,32 @@ static int acquire(struct asynctimer *timer)
 int asynctimer_new(struct asynctimer_reactor *reactor, int clock, uint64_t interval_ns, int policy,
 		   asynctimer_callback callback, void *data, struct asynctimer **ret)
 {
-	struct asynctimer *timer;
-	int r;
-
-	if (!reactor || !callback || !ret || !valid_interval(interval_ns) ||
-	    !valid_policy(policy, clock))
-		return -EINVAL;
-	if (asynctimer__in_child(reactor))
-		return -ECHILD;
-	timer = malloc(sizeof(*timer));
-	if (!timer)
-		return -ENOMEM;
-	*timer = (struct asynctimer){
-		.reactor = reactor,
-		.backing = &asynctimer__own,
-		.schedule = { .interval_ns = interval_ns, .policy = policy },
-		.callback = callback,
-		.data = data,
-		.clock = clock,
-	};
-	r = acquire(timer);
-	if (r < 0) {
-		free(timer);
-		return r;
-	}
-	*ret = timer;
-	return 0;
+	return new(reactor, clock, interval_ns, policy, true, 0, callback, data, ret);
 }
 
-static void release_backing(struct asynctimer *timer)
+int asynctimer_new_shared(struct asynctimer_reactor *reactor, int clock, uint64_t interval_ns,
+			  int policy, uint64_t slack_ns, asynctimer_callback callback, void *data,
+			  struct asynctimer **ret)
 {
-	if (!timer->freed)
-		timer->backing->release(timer);
+	return new(reactor, clock, interval_ns, policy, false, slack_ns, callback, data, ret);
+}
+
+/* It needs no more wake-ups and takes no more starts. */
+static void retire(struct asynctimer *timer)
+{
+	if (timer->freed)
+		return;
+	timer->source->backing->retire(timer);
 	timer->started = false;
 	timer->freed = true;
 }
 
 void asynctimer__timer_discard(struct asynctimer *timer)
 {
-	release_backing(timer);
-	unlink_from_list(timer);
-	link_to(timer, &timer->reactor->dead);
+	if (timer->released)
+		return;
+	retire(timer);
+	timer->released = true;
 	if (timer->release)
 		timer->release(timer->data);
 }
@@ -133,23 +141,18 @@ void asynctimer__timer_discard(struct asynctimer *timer)
 /* Gives the lock up, and with it the timer if nothing else holds that. */
 static void unlock_and_let_go(struct asynctimer *timer)
 {
-	struct asynctimer_reactor *reactor = timer->reactor;
+	struct asynctimer_reactor *reactor = reactor_of(timer);
 	void (*release)(void *data) = timer->release;
 	void *data = timer->data;
 	bool last = timer->freed && !timer->open && !timer->waiters;
-	bool nameable = reactor->freeing;
 
-	if (last)
-		unlink_from_list(timer);
-	if (last && nameable)
-		link_to(timer, &reactor->dead);
+	if (last && reactor->freeing)
+		timer->released = true;
+	else if (last)
+		timer->source->backing->release(timer);
 	pthread_mutex_unlock(&reactor->lock);
-	if (!last)
-		return;
 	/* From here on the reactor may be gone. */
-	if (!nameable)
-		free(timer);
-	if (release)
+	if (last && release)
 		release(data);
 }
 
@@ -157,29 +160,39 @@ static void unlock_and_let_go(struct asynctimer *timer)
 static void free_in_child(struct asynctimer *timer)
 {
 	if (asynctimer__is_running(timer))
-		release_backing(timer);	/* the rest when that has returned */
-	else if (!timer->freed)
+		retire(timer);		/* the rest when that has returned */
+	else
 		asynctimer__timer_discard(timer);
+}
+
+/* Where the timer's callback or handler runs; only while it does. */
+static struct frame *frame_of(const struct asynctimer *timer)
+{
+	struct frame *frame = reactor_of(timer)->frames;
+
+	while (frame->timer != timer)
+		frame = frame->next;
+	return frame;
+}
+
+static bool runs_elsewhere(const struct asynctimer *timer)
+{
+	return timer->running && frame_of(timer)->thread != asynctimer__this_thread();
 }
 
 /* With the callback or handler running in another thread: waits until that has ended. */
 static void await_end(struct asynctimer *timer)
 {
-	struct asynctimer_reactor *reactor = timer->reactor;
-	uint64_t run = timer->run;
+	struct asynctimer_reactor *reactor = reactor_of(timer);
+	uint64_t run = frame_of(timer)->run;
 
 	TEST_POINT(STOP_WAITS, timer);
 	timer->waiters++;
 	reactor->inside++;
-	while (timer->runner && timer->run == run)
+	while (timer->running && frame_of(timer)->run == run)
 		pthread_cond_wait(&reactor->ended, &reactor->lock);
 	reactor->inside--;
 	timer->waiters--;
-}
-
-static bool runs_elsewhere(const struct asynctimer *timer)
-{
-	return timer->runner && timer->runner->thread != asynctimer__this_thread();
 }
 
 void asynctimer_free(struct asynctimer *timer)
@@ -187,21 +200,20 @@ void asynctimer_free(struct asynctimer *timer)
 	struct wait wait;
 	int cancel_state;
 
-	if (lock(timer) < 0) {
-		if (timer)
-			free_in_child(timer);
+	if (!timer)
 		return;
-	}
-	if (timer->freed) {
-		unlock(timer);
-		return;
-	}
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	release_backing(timer);
-	if (runs_elsewhere(timer) &&
-	    asynctimer__wait_enter(&wait, timer, timer->runner->thread) == 0)
-		await_end(timer);
-	unlock_and_let_go(timer);
+	if (lock(timer) < 0) {
+		free_in_child(timer);
+	} else if (timer->freed) {
+		unlock(timer);
+	} else {
+		retire(timer);
+		if (runs_elsewhere(timer) &&
+		    asynctimer__wait_enter(&wait, timer, frame_of(timer)->thread) == 0)
+			await_end(timer);
+		unlock_and_let_go(timer);
+	}
 	pthread_setcancelstate(cancel_state, NULL);
 }
 
@@ -213,29 +225,36 @@ void asynctimer_set_release(struct asynctimer *timer, void (*release)(void *data
 	unlock(timer);
 }
 
+static void set_interval(struct asynctimer *timer, uint64_t interval_ns)
+{
+	const struct backing *backing = timer->source->backing;
+	uint64_t now_ns;
+
+	if (!timer->started) {
+		timer->schedule.interval_ns = interval_ns;
+		return;
+	}
+	backing->disarm(timer);
+	now_ns = now_ns_of(timer);
+	asynctimer__schedule_set_interval(&timer->schedule, interval_ns, timer->anchor_ns, now_ns);
+	/* An open tick's completion arms it. */
+	if (!timer->open)
+		backing->arm(timer, now_ns);
+}
+
 int asynctimer_set_interval(struct asynctimer *timer, uint64_t interval_ns)
 {
-	struct schedule *schedule;
 	int r = lock(timer);
 
 	if (r < 0)
 		return r;
-	schedule = &timer->schedule;
-	if (timer->freed || !valid_interval(interval_ns)) {
+	if (timer->freed || !valid_interval(interval_ns) ||
+	    interval_ns <= timer->source->backing->slack_ns(timer))
 		r = -EINVAL;
-	} else if (schedule->interval_ns != interval_ns) {
-		r = 1;
-		if (timer->started)
-			asynctimer__schedule_set_interval(schedule, interval_ns,
-							  asynctimer__now_ns(timer->clock));
-		else
-			schedule->interval_ns = interval_ns;
-		/* An open tick's completion arms it. */
-		if (timer->started && timer->open)
-			timer->backing->disarm(timer);
-		else if (timer->started)
-			timer->backing->arm(timer);
-	}
+	else
+		r = timer->schedule.interval_ns != interval_ns;
+	if (r == 1)
+		set_interval(timer, interval_ns);
 	unlock(timer);
 	return r;
 }
@@ -256,67 +275,69 @@ int asynctimer_set_error_handler(struct asynctimer *timer, asynctimer_error_hand
 	return r;
 }
 
-/* With the schedule set: the timer is started. */
-static int start(struct asynctimer *timer)
-{
-	int r = timer->open ? 0 : timer->backing->arm(timer);
-
-	if (r < 0)
-		return r;
-	timer->started = true;
-	return 1;
-}
-
 /* Takes the lock if the timer can be started: 1; else 0 or an error, without it. */
-static int lock_to_start(struct asynctimer *timer)
+static int lock_to_start(struct asynctimer *timer, bool valid)
 {
 	int r = lock(timer);
 
 	if (r < 0)
 		return r;
-	if (!timer->freed && !timer->started)
+	if (valid && !timer->freed && !timer->started)
 		return 1;
-	r = timer->freed ? -EINVAL : 0;
+	r = valid && !timer->freed ? 0 : -EINVAL;
 	unlock(timer);
 	return r;
 }
 
+/* With the schedule set: the timer is started. Gives the lock up. */
+static int start_and_unlock(struct asynctimer *timer, uint64_t now_ns)
+{
+	int r = 0;
+
+	/* An open tick's completion arms it. */
+	if (!timer->open)
+		r = timer->source->backing->arm(timer, now_ns);
+	timer->started = r == 0;
+	unlock(timer);
+	return r < 0 ? r : 1;
+}
+
 int asynctimer_start(struct asynctimer *timer)
 {
-	int r = lock_to_start(timer);
+	uint64_t now_ns;
+	int r = lock_to_start(timer, true);
 
 	if (r < 1)
 		return r;
-	asynctimer__schedule_start(&timer->schedule, asynctimer__now_ns(timer->clock));
-	r = start(timer);
-	unlock(timer);
-	return r;
+	now_ns = now_ns_of(timer);
+	asynctimer__schedule_start(&timer->schedule, now_ns);
+	return start_and_unlock(timer, now_ns);
 }
 
 int asynctimer_start_after(struct asynctimer *timer, uint64_t delay_ns)
 {
 	uint64_t now_ns;
-	int r = delay_ns > ASYNCTIMER__INTERVAL_MAX ? -EINVAL : lock_to_start(timer);
+	int r = lock_to_start(timer, delay_ns <= ASYNCTIMER__INTERVAL_MAX);
 
 	if (r < 1)
 		return r;
-	now_ns = asynctimer__now_ns(timer->clock);
-	asynctimer__schedule_start_at(&timer->schedule, now_ns + delay_ns, now_ns);
-	r = start(timer);
-	unlock(timer);
-	return r;
+	now_ns = now_ns_of(timer);
+	timer->anchor_ns = now_ns + delay_ns;
+	asynctimer__schedule_start_at(&timer->schedule, timer->anchor_ns, now_ns);
+	return start_and_unlock(timer, now_ns);
 }
 
 int asynctimer_start_at(struct asynctimer *timer, uint64_t anchor_ns)
 {
-	int r = anchor_ns > INT64_MAX ? -EINVAL : lock_to_start(timer);
+	uint64_t now_ns;
+	int r = lock_to_start(timer, anchor_ns <= INT64_MAX);
 
 	if (r < 1)
 		return r;
-	asynctimer__schedule_start_at(&timer->schedule, anchor_ns, asynctimer__now_ns(timer->clock));
-	r = start(timer);
-	unlock(timer);
-	return r;
+	now_ns = now_ns_of(timer);
+	timer->anchor_ns = anchor_ns;
+	asynctimer__schedule_start_at(&timer->schedule, anchor_ns, now_ns);
+	return start_and_unlock(timer, now_ns);
 }
 
 /* 1, or 0 if it was stopped. An open tick's successor is armed by its completion: then nothing is. */
@@ -325,7 +346,7 @@ static int stop(struct asynctimer *timer)
 	int r = timer->started;
 
 	if (r)
-		timer->backing->disarm(timer);
+		timer->source->backing->disarm(timer);
 	timer->started = false;
 	return r;
 }
@@ -343,7 +364,7 @@ int asynctimer_stop(struct asynctimer *timer)
 		unlock(timer);
 		return r;
 	}
-	r = asynctimer__wait_enter(&wait, timer, timer->runner->thread);
+	r = asynctimer__wait_enter(&wait, timer, frame_of(timer)->thread);
 	if (r < 0) {
 		unlock(timer);
 		return r;
@@ -367,20 +388,44 @@ int asynctimer_stop_nowait(struct asynctimer *timer)
 	return r;
 }
 
+void asynctimer__frame_push(struct frame *frame, struct asynctimer_reactor *reactor)
+{
+	*frame = (struct frame){ .reactor = reactor, .next = reactor->frames };
+	reactor->frames = frame;
+	reactor->inside++;
+	asynctimer__thread_enters(frame);
+}
+
+void asynctimer__frame_pop(struct frame *frame, bool locked)
+{
+	struct asynctimer_reactor *reactor = frame->reactor;
+
+	if (locked) {
+		struct frame **link = &reactor->frames;
+
+		while (*link != frame)
+			link = &(*link)->next;
+		*link = frame->next;
+		reactor->inside--;
+		pthread_mutex_unlock(&reactor->lock);
+	}
+	asynctimer__thread_leaves(frame);
+}
+
 static void begin_run(struct asynctimer *timer, struct frame *frame)
 {
 	frame->timer = timer;
-	timer->runner = frame;
-	timer->run = ++timer->reactor->runs;
+	frame->run = ++frame->reactor->runs;
+	timer->running = true;
 }
 
-static void end_run(struct asynctimer *timer)
+static void end_run(struct asynctimer *timer, struct frame *frame)
 {
-	timer->runner->timer = NULL;
-	timer->runner = NULL;
+	frame->timer = NULL;
+	timer->running = false;
 	if (timer->waiters) {
 		asynctimer__waits_end(timer);
-		pthread_cond_broadcast(&timer->reactor->ended);
+		pthread_cond_broadcast(&frame->reactor->ended);
 	}
 }
 
@@ -405,58 +450,61 @@ static void count_begin(struct asynctimer *timer, const struct asynctimer_tick *
 {
 	uint64_t lateness_ns = tick->now_ns - tick->due_ns;
 
-	timer->begun_ns = tick->now_ns;
-	timer->skipped_busy += tick->skipped_busy;
-	timer->skipped_late += tick->skipped_late;
+	if (tick->skipped_busy | tick->skipped_late) {
+		timer->skipped_busy += tick->skipped_busy;
+		timer->skipped_late += tick->skipped_late;
+	}
 	timer->lateness_sum_ns += lateness_ns;
 	if (timer->lateness_max_ns < lateness_ns)
 		timer->lateness_max_ns = lateness_ns;
 }
 
-static void count_end(struct asynctimer *timer, uint64_t now_ns)
+static void count_end(struct asynctimer *timer, uint64_t begun_ns, uint64_t now_ns)
 {
-	uint64_t duration_ns = now_ns > timer->begun_ns ? now_ns - timer->begun_ns : 0;
+	uint64_t duration_ns = now_ns > begun_ns ? now_ns - begun_ns : 0;
 
 	timer->duration_sum_ns += duration_ns;
 	if (timer->duration_max_ns < duration_ns)
 		timer->duration_max_ns = duration_ns;
 }
 
-static void complete_tick(struct asynctimer *timer, uint64_t now_ns)
+static void complete_tick(struct asynctimer *timer, struct frame *frame, uint64_t now_ns)
 {
-	uint64_t before_ns = timer->schedule.next_ns;
+	uint64_t before_ns = timer->schedule.node.due_ns;
 
-	count_end(timer, now_ns);
+	count_end(timer, frame->begun_ns, now_ns);
 	timer->open = false;
-	timer->reactor->open--;
+	frame->reactor->open--;
 	if (timer->started)
 		asynctimer__schedule_complete(&timer->schedule, now_ns);
 	if (!timer->freed)
-		timer->backing->completed(timer, now_ns, before_ns);
+		timer->source->backing->completed(timer, frame, now_ns, before_ns);
 }
 
 /*
- * The tick, running in frame, ended with result at now_ns; a failure goes to
- * the handler first. Called and returns with the lock held, the timer then
- * perhaps gone; false as asynctimer__timer_run.
+ * The tick, running in frame, ended with result; a failure goes to the handler
+ * first. *now_ns is the reading it ended at. Called and returns with the lock
+ * held, the timer then perhaps gone; false as asynctimer__timer_run.
  */
-static bool end_tick(struct asynctimer *timer, struct frame *frame, int result, uint64_t now_ns)
+static bool end_tick(struct asynctimer *timer, struct frame *frame, int result, uint64_t *now_ns)
 {
-	struct asynctimer_reactor *reactor = timer->reactor;
-	asynctimer_error_handler handler = timer->error_handler;
+	struct asynctimer_reactor *reactor = frame->reactor;
 
 	timer->completed = true;
-	if (result < 0)
+	if (result < 0) {
+		asynctimer_error_handler handler = timer->freed ? NULL : timer->error_handler;
+
 		timer->failures++;
-	if (result < 0 && handler && !timer->freed) {
-		pthread_mutex_unlock(&reactor->lock);
-		handler(timer, result, timer->data);
-		if (!relock(reactor, frame))
-			return false;
-		now_ns = asynctimer__now_ns(timer->clock);
+		if (handler) {
+			pthread_mutex_unlock(&reactor->lock);
+			handler(timer, result, timer->data);
+			if (!relock(reactor, frame))
+				return false;
+			*now_ns = now_ns_of(timer);
+		}
 	}
-	complete_tick(timer, now_ns);
-	end_run(timer);
+	complete_tick(timer, frame, *now_ns);
+	end_run(timer, frame);
 	if (timer->freed) {
 		unlock_and_let_go(timer);
 		return relock(reactor, frame);
@@ -464,17 +512,18 @@ static bool end_tick(struct asynctimer *timer, struct frame *frame, int result, 
 	return true;
 }
 
-bool asynctimer__timer_run(struct asynctimer *timer, uint64_t now_ns, struct frame *frame)
+bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source,
+			   struct frame *frame, uint64_t *now_ns)
 {
-	struct asynctimer_reactor *reactor = timer->reactor;
-	int clock = timer->clock;
+	struct asynctimer_reactor *reactor = frame->reactor;
 	struct asynctimer_tick tick;
 	int result;
 
-	asynctimer__schedule_claim(&timer->schedule, now_ns, &tick);
+	asynctimer__schedule_claim(&timer->schedule, *now_ns, &tick);
 	count_begin(timer, &tick);
 	timer->open = true;
 	timer->completed = false;
+	frame->begun_ns = *now_ns;
 	reactor->open++;
 	begin_run(timer, frame);
 	pthread_mutex_unlock(&reactor->lock);
@@ -482,56 +531,54 @@ bool asynctimer__timer_run(struct asynctimer *timer, uint64_t now_ns, struct fra
 	TEST_POINT(CLAIMED, timer);
 	result = timer->callback(timer, &tick, timer->data);
 	TEST_POINT(RETURNED, timer);
-	now_ns = asynctimer__now_ns(clock);
 	if (!relock(reactor, frame))
 		return false;
+	/* Read with the lock held: no complete that came before the callback's end is later than this. */
+	*now_ns = asynctimer__source_now_ns(source);
 
 	if (result == ASYNCTIMER_PENDING && !timer->completed) {
-		end_run(timer);
+		timer->begun_ns = frame->begun_ns;
+		end_run(timer, frame);
 		return true;
 	}
 	if (result == ASYNCTIMER_PENDING)
-		result = timer->result;
+		result = frame->result;
 	else if (result > 0)
 		result = -EINVAL;
 	return end_tick(timer, frame, result, now_ns);
 }
 
-/* The callback has returned: this thread ends its tick. */
-static void complete_deferred(struct asynctimer *timer, int result, uint64_t now_ns)
+/* The callback has returned: this thread ends its tick, and gives the lock up. */
+static int complete_deferred(struct asynctimer *timer, int result)
 {
-	struct asynctimer_reactor *reactor = timer->reactor;
+	struct asynctimer_reactor *reactor = reactor_of(timer);
+	uint64_t now_ns = now_ns_of(timer);
 	struct frame frame;
+	bool parent;
 
 	asynctimer__frame_push(&frame, reactor);
-	reactor->inside++;
+	frame.begun_ns = timer->begun_ns;
 	begin_run(timer, &frame);
-	if (end_tick(timer, &frame, result, now_ns)) {
-		reactor->inside--;
-		pthread_mutex_unlock(&reactor->lock);
-	}
-	asynctimer__frame_pop(&frame);
+	parent = end_tick(timer, &frame, result, &now_ns);
+	asynctimer__frame_pop(&frame, parent);
+	return parent ? 0 : -ECHILD;
 }
 
 int asynctimer_complete(struct asynctimer *timer, uint64_t number, int result)
 {
-	uint64_t now_ns;
-	int r;
+	int r = lock(timer);
 
-	if (!timer || result > 0)
-		return -EINVAL;
-	now_ns = asynctimer__now_ns(timer->clock);
-	r = lock(timer);
 	if (r < 0)
 		return r;
-	if (!timer->open || timer->completed || timer->schedule.number != number) {
+	if (result > 0) {
+		r = -EINVAL;
+	} else if (!timer->open || timer->completed || timer->schedule.number != number) {
 		r = -EALREADY;
-	} else if (!timer->runner) {
-		complete_deferred(timer, result, now_ns);
-		return 0;
+	} else if (!timer->running) {
+		return complete_deferred(timer, result);
 	} else {
 		timer->completed = true;
-		timer->result = result;
+		frame_of(timer)->result = result;
 	}
 	unlock(timer);
 	return r;
@@ -550,7 +597,15 @@ int asynctimer_is_started(const struct asynctimer *timer)
 
 uint64_t asynctimer_now_ns(const struct asynctimer *timer)
 {
-	return timer ? asynctimer__now_ns(timer->clock) : 0;
+	uint64_t now_ns;
+
+	if (!timer)
+		return 0;
+	if (!reactor_of(timer)->virtual || lock(timer) < 0)
+		return now_ns_of(timer);
+	now_ns = now_ns_of(timer);
+	unlock(timer);
+	return now_ns;
 }
 
 uint64_t asynctimer_next_due_ns(const struct asynctimer *timer)
@@ -561,17 +616,24 @@ uint64_t asynctimer_next_due_ns(const struct asynctimer *timer)
 		return due_ns;
 	if (timer->started &&
 	    !(timer->open && timer->schedule.policy == ASYNCTIMER_FIXED_DELAY))
-		due_ns = timer->schedule.next_ns;
+		due_ns = timer->schedule.node.due_ns;
 	unlock(timer);
 	return due_ns;
 }
 
 int asynctimer_get_stats(const struct asynctimer *timer, struct asynctimer_stats *ret)
 {
-	int r = ret ? lock(timer) : -EINVAL;
+	uint64_t busy_since_ns = 0;
+	int r = lock(timer);
 
 	if (r < 0)
 		return r;
+	if (!ret) {
+		unlock(timer);
+		return -EINVAL;
+	}
+	if (timer->open)
+		busy_since_ns = timer->running ? frame_of(timer)->begun_ns : timer->begun_ns;
 	*ret = (struct asynctimer_stats){
 		.callbacks = timer->schedule.number - timer->skipped_busy - timer->skipped_late,
 		.skipped_busy = timer->skipped_busy,
@@ -581,7 +643,7 @@ int asynctimer_get_stats(const struct asynctimer *timer, struct asynctimer_stats
 		.lateness_max_ns = timer->lateness_max_ns,
 		.duration_sum_ns = timer->duration_sum_ns,
 		.duration_max_ns = timer->duration_max_ns,
-		.busy_since_ns = timer->open ? timer->begun_ns : 0,
+		.busy_since_ns = busy_since_ns,
 	};
 	unlock(timer);
 	return 0;
@@ -589,7 +651,7 @@ int asynctimer_get_stats(const struct asynctimer *timer, struct asynctimer_stats
 
 struct asynctimer_reactor *asynctimer_get_reactor(const struct asynctimer *timer)
 {
-	return timer ? timer->reactor : NULL;
+	return timer ? reactor_of(timer) : NULL;
 }
 
 void *asynctimer_get_data(const struct asynctimer *timer)

@@ -14,12 +14,12 @@ START_TEST(first_tick_is_one_interval_after_start)
 	struct asynctimer_tick tick;
 
 	asynctimer__schedule_start(&schedule, 1000);
-	ck_assert_uint_eq(schedule.next_ns, 1100);
+	ck_assert_uint_eq(schedule.node.due_ns, 1100);
 	asynctimer__schedule_claim(&schedule, 1103, &tick);
 	ck_assert_uint_eq(tick.number, 1);
 	ck_assert_uint_eq(tick.due_ns, 1100);
 	ck_assert_uint_eq(tick.now_ns, 1103);
-	ck_assert_uint_eq(schedule.next_ns, 1200);
+	ck_assert_uint_eq(schedule.node.due_ns, 1200);
 }
 END_TEST
 
