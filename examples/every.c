@@ -36,6 +36,8 @@ struct every {
 	uint64_t interval_ns;
 	bool anchored;
 	uint64_t anchor_ns;
+	bool shared;
+	uint64_t slack_ns;
 	uint64_t left;			/* callbacks until the end */
 	char **command;
 
@@ -49,7 +51,7 @@ struct every {
 
 static const char usage[] =
 	"usage: every [-d] [-n COUNT] [-c monotonic|boottime|realtime] [-a ANCHOR]\n"
-	"             INTERVAL [--] COMMAND [ARG...]\n"
+	"             [-s SLACK] INTERVAL [--] COMMAND [ARG...]\n"
 	"  -d         INTERVAL runs from the end of a command to the start of the next\n"
 	"             (default: from start to start, and runs that came due during another\n"
 	"             are skipped)\n"
@@ -57,7 +59,8 @@ static const char usage[] =
 	"  -c CLOCK   monotonic (default), boottime (goes on in suspend), realtime\n"
 	"  -a ANCHOR  runs are due at ANCHOR + k * INTERVAL of the clock (default: of the\n"
 	"             start); -a 0s -c realtime 1m runs at every full minute\n"
-	"INTERVAL and ANCHOR: 250ms, 1.5s, 2m, 1h, also us and ns; seconds without a unit\n";
+	"  -s SLACK   may start up to SLACK late, below INTERVAL, to share wake-ups with others\n"
+	"INTERVAL, ANCHOR, SLACK: 250ms, 1.5s, 2m, 1h, also us and ns; seconds without a unit\n";
 
 __attribute__((format(printf, 1, 2))) static _Noreturn void refuse(const char *format, ...)
 {
@@ -166,7 +169,7 @@ static struct every parse_arguments(int argc, char **argv)
 	int option;
 
 	opterr = 0;
-	while ((option = getopt(argc, argv, "+:dn:c:a:")) != -1) {
+	while ((option = getopt(argc, argv, "+:dn:c:a:s:")) != -1) {
 		switch (option) {
 		case 'd':
 			every.policy = ASYNCTIMER_FIXED_DELAY;
@@ -181,6 +184,10 @@ static struct every parse_arguments(int argc, char **argv)
 			every.anchored = true;
 			every.anchor_ns = parse_duration("ANCHOR", optarg);
 			break;
+		case 's':
+			every.shared = true;
+			every.slack_ns = parse_duration("SLACK", optarg);
+			break;
 		case ':':
 			refuse("option -%c needs a value", optopt);
 		default:
@@ -194,6 +201,8 @@ static struct every parse_arguments(int argc, char **argv)
 	every.interval_ns = parse_duration("INTERVAL", argv[optind]);
 	if (every.interval_ns == 0)
 		refuse("INTERVAL '%s' is zero: write 1ns or more", argv[optind]);
+	if (every.slack_ns >= every.interval_ns)
+		refuse("SLACK is not below INTERVAL '%s': write less", argv[optind]);
 	optind++;
 	if (optind < argc && strcmp(argv[optind], "--") == 0)
 		optind++;
@@ -290,10 +299,19 @@ static void print_summary(const struct asynctimer *timer)
 		stats.failures);
 }
 
+static int new_timer(struct every *every, struct asynctimer_reactor *reactor)
+{
+	if (every->shared)
+		return asynctimer_new_shared(reactor, every->clock, every->interval_ns,
+					     every->policy, every->slack_ns, on_tick, every,
+					     &every->timer);
+	return asynctimer_new(reactor, every->clock, every->interval_ns, every->policy, on_tick,
+			      every, &every->timer);
+}
+
 static int run(struct every *every, struct asynctimer_reactor *reactor, int signal_fd)
 {
-	int r = asynctimer_new(reactor, every->clock, every->interval_ns, every->policy, on_tick,
-			       every, &every->timer);
+	int r = new_timer(every, reactor);
 
 	if (r < 0)
 		return r;

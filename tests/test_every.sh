@@ -108,6 +108,8 @@ refuses "COUNT '18446744073709551616'" -n 18446744073709551616 1s true
 refuses "clock 'tai'" -c tai 1s true
 refuses "ANCHOR 'noon'" -a noon 1s true
 refuses '-d does not go with -c realtime' -n 1 -d -c realtime 1s true
+refuses 'SLACK is not below' -s 1s 1s true
+refuses "SLACK 'some' is not a duration" -s some 1s true
 for zero in 0 0s 0.000ns 00h; do
 	refuses "INTERVAL '$zero' is zero" "$zero" true
 done
@@ -167,6 +169,12 @@ run -n 3 10ms echo run
 expect callbacks 3
 expect failed 0
 [ "$(summary maximum)" -ge "$(summary lateness)" ] || fail 'the mean lateness is over the maximum'
+
+begin 'waits for its slack, on a shared timer'
+run -n 2 -s 30ms 40ms echo run
+[ "$(lines "$work/out")" = 2 ] || fail "$(lines "$work/out") runs instead of 2"
+expect callbacks 2
+expect_least maximum 30000
 
 begin "gives COMMAND its own options"
 run -n 1 1ms printf '%s.' -n 5 -d --
