@@ -150,6 +150,11 @@ static uint64_t min_ns(uint64_t a_ns, uint64_t b_ns)
 	return a_ns < b_ns ? a_ns : b_ns;
 }
 
+static uint64_t max_ns(uint64_t a_ns, uint64_t b_ns)
+{
+	return a_ns > b_ns ? a_ns : b_ns;
+}
+
 /* The wake-up after the first, as far as it can be known: the first timer's next may be it. */
 static uint64_t second_wake_ns(struct shared *shared)
 {
@@ -211,35 +216,38 @@ static void disarm_fd(struct shared *shared, unsigned which)
 	shared->armed_ns[which] = ASYNCTIMER__NEVER;
 }
 
-/* Arms the pair for what is after now_ns. */
+/* Armed for a time that is to come, up to latest_ns. */
+static bool is_armed(const struct shared *shared, unsigned which, uint64_t now_ns,
+		     uint64_t latest_ns)
+{
+	return shared->armed_ns[which] > now_ns && shared->armed_ns[which] <= latest_ns;
+}
+
+/* With nothing due at now_ns: arms the pair, the first for first_ns. False as arm_fd. */
 static bool arm_pair(struct shared *shared, uint64_t first_ns, uint64_t now_ns)
 {
 	const uint64_t *armed_ns = shared->armed_ns;
 	bool fired = armed_ns[0] <= now_ns || armed_ns[1] <= now_ns;
-	uint64_t latest_ns = first_ns > now_ns + FLOOR_NS ? first_ns : now_ns + FLOOR_NS;
-	unsigned other = armed_ns[0] <= now_ns ? 0 : 1;
+	uint64_t latest_ns = max_ns(first_ns, now_ns + FLOOR_NS);
+	unsigned other;
 	uint64_t second_ns;
 
-	/* Whichever is armed in time serves; else one that has fired, or the later one. */
-	if (armed_ns[!other] <= now_ns || armed_ns[!other] > latest_ns) {
-		unsigned which = other;
-
-		if (armed_ns[which] > now_ns && armed_ns[which] <= latest_ns)
-			return true;
-		if (armed_ns[which] > now_ns && armed_ns[which] < armed_ns[!which])
-			which = !which;
-		other = !which;
-		if (!arm_fd(shared, which, latest_ns))
+	if (is_armed(shared, 0, now_ns, latest_ns)) {
+		other = 1;
+	} else if (is_armed(shared, 1, now_ns, latest_ns)) {
+		other = 0;
+	} else {
+		/* One that has fired, else one that is not armed or the later one. */
+		other = armed_ns[0] <= now_ns || (armed_ns[1] > now_ns && armed_ns[0] > armed_ns[1]);
+		if (!arm_fd(shared, !other, latest_ns))
 			return false;
 	}
-	/* Ahead, where a system call is due anyway. */
-	if (!fired || (armed_ns[other] > now_ns && armed_ns[other] != ASYNCTIMER__NEVER))
+	/* Ahead, when one has fired. */
+	if (!fired || is_armed(shared, other, now_ns, ASYNCTIMER__NEVER - 1))
 		return true;
 	second_ns = second_wake_ns(shared);
-	if (second_ns != ASYNCTIMER__NEVER && second_ns < latest_ns + FLOOR_NS)
-		second_ns = latest_ns + FLOOR_NS;
 	if (second_ns != ASYNCTIMER__NEVER)
-		return arm_fd(shared, other, second_ns);
+		return arm_fd(shared, other, max_ns(second_ns, latest_ns + FLOOR_NS));
 	if (armed_ns[other] != ASYNCTIMER__NEVER)
 		disarm_fd(shared, other);
 	return true;
@@ -247,28 +255,28 @@ static bool arm_pair(struct shared *shared, uint64_t first_ns, uint64_t now_ns)
 
 bool asynctimer__shared_settle(struct shared *shared, uint64_t now_ns)
 {
+	struct asynctimer_reactor *reactor = shared->reactor;
 	uint64_t first_ns;
 
 	if (!shared->open)
 		return false;
 	do {
 		first_ns = asynctimer__shared_wake_ns(shared);
-		if (first_ns <= now_ns) {
-			/* A descriptor that has fired is readable, and stays so. */
-			if (shared->armed_ns[0] > now_ns && shared->armed_ns[1] > now_ns &&
-			    !shared->reactor->woken) {
-				shared->reactor->woken = true;
-				asynctimer__wake(shared->reactor);
-			}
-			return true;
-		}
-		if (first_ns == ASYNCTIMER__NEVER) {
-			for (unsigned i = 0; i < 2; i++)
-				if (shared->armed_ns[i] <= now_ns)
-					disarm_fd(shared, i);
-			return false;
-		}
+		if (first_ns <= now_ns || first_ns == ASYNCTIMER__NEVER)
+			break;
 	} while (!arm_pair(shared, first_ns, now_ns));
+
+	if (first_ns <= now_ns) {
+		/* A descriptor that has fired is readable, and stays so. */
+		if (shared->armed_ns[0] > now_ns && shared->armed_ns[1] > now_ns && !reactor->woken) {
+			reactor->woken = true;
+			asynctimer__wake(reactor);
+		}
+		return true;
+	}
+	for (unsigned i = 0; first_ns == ASYNCTIMER__NEVER && i < 2; i++)
+		if (shared->armed_ns[i] <= now_ns)
+			disarm_fd(shared, i);
 	return false;
 }
 
