@@ -50,6 +50,7 @@ struct asynctimer_reactor {
 	bool freeing;
 	bool virtual;
 	bool woken;			/* between threads; until the eventfd is read */
+	bool retry;			/* something could not be armed */
 	unsigned inside;		/* threads in run, dispatch, advance, complete or a stop that waits */
 	unsigned waiting;		/* of them, those that wait for an event */
 	unsigned open;			/* ticks that run or are deferred */
@@ -149,7 +150,9 @@ int asynctimer__own_acquire(struct source *source, struct asynctimer **ret);
 struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint64_t id,
 				       uint64_t harvested_runs, uint64_t *ret);
 
-/* The own timers of a reactor that is being freed. */
+/* Arms what could not be armed, or asks for another try. */
+void asynctimer__own_retry(struct asynctimer_reactor *reactor);
+
 void asynctimer__own_each(struct asynctimer_reactor *reactor, void (*each)(struct asynctimer *timer));
 
 /* shared.c: a queue for all timers of a clock, over a pair of timerfds. */

@@ -16,6 +16,7 @@
 
 #include "internal.h"
 #include "timerfd.h"
+#include "wake.h"
 
 struct own {
 	struct asynctimer timer;
@@ -24,7 +25,7 @@ struct own {
 	uint64_t id;			/* in slots, and what epoll hands out */
 	uint64_t run;			/* reactor->runs when the last tick was claimed */
 	int fd;
-	bool armed;			/* FIXED_SCHEDULE: the kernel ticks on the schedule's grid */
+	bool armed;			/* for the next tick; FIXED_SCHEDULE: on its grid, for ever */
 	bool muted;			/* epoll does not report it; only while open */
 };
 
@@ -160,6 +161,31 @@ static int arm(struct asynctimer *timer, uint64_t now_ns)
 	return arm_fd(timer);
 }
 
+static void unmute(struct own *own)
+{
+	own->muted = watch(own, EPOLL_CTL_MOD, EPOLLIN) < 0;
+	if (own->muted)
+		asynctimer__retry(own->timer.source->reactor);
+}
+
+static void arm_or_retry(struct own *own)
+{
+	if (arm_fd(&own->timer) < 0)
+		asynctimer__retry(own->timer.source->reactor);
+}
+
+void asynctimer__own_retry(struct asynctimer_reactor *reactor)
+{
+	for (struct own *own = reactor->owns; own; own = own->next) {
+		if (own->timer.open || own->timer.freed)
+			continue;
+		if (own->muted)
+			unmute(own);
+		if (own->timer.started && !own->armed)
+			arm_or_retry(own);
+	}
+}
+
 static void disarm(struct asynctimer *timer)
 {
 	asynctimer__timerfd_disarm(own_of(timer)->fd);
@@ -187,15 +213,15 @@ static void completed(struct asynctimer *timer, const struct frame *frame, uint6
 	bool overran = next_ns > before_ns || own->muted;
 
 	(void)frame;
-	if (own->muted) {
-		watch(own, EPOLL_CTL_MOD, EPOLLIN);
-		own->muted = false;
-	}
+	if (own->muted)
+		unmute(own);
 	if (!timer->started)
 		return;
 	if (timer->schedule.policy == ASYNCTIMER_FIXED_DELAY) {
 		/* Relative: the kernel counts from here, which is after now_ns, so never early. */
-		asynctimer__timerfd_arm_in(own->fd, next_ns - now_ns);
+		own->armed = asynctimer__timerfd_arm_in(own->fd, next_ns - now_ns) == 0;
+		if (!own->armed)
+			asynctimer__retry(timer->source->reactor);
 		return;
 	}
 	if (next_ns < before_ns)
@@ -203,7 +229,7 @@ static void completed(struct asynctimer *timer, const struct frame *frame, uint6
 	if (own->armed && overran)
 		take_overrun(own);
 	if (!own->armed)
-		arm_fd(timer);
+		arm_or_retry(own);
 }
 
 const struct backing asynctimer__own = {
@@ -240,11 +266,13 @@ struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint6
 	now_ns = asynctimer__source_now_ns(timer->source);
 	if (now_ns >= timer->schedule.node.due_ns) {
 		own->run = reactor->runs + 1;
+		if (timer->schedule.policy == ASYNCTIMER_FIXED_DELAY)
+			own->armed = false;
 		*ret = now_ns;
 		return timer;
 	}
 	/* What was read away too early must come again. */
 	if (!own->armed || r > 0)
-		arm_fd(timer);
+		arm_or_retry(own);
 	return NULL;
 }

@@ -15,7 +15,6 @@
 struct list {
 	struct node *first;	/* NULL: empty */
 	struct node *last;
-	uint32_t position;	/* of its first node in the heap */
 	uint32_t count;
 	uint32_t puts;		/* of the last count nodes */
 	struct node *recent[AHEAD]; /* the last AHEAD of them, by number of the put */
@@ -45,11 +44,19 @@ static bool earlier(const struct queue *queue, struct entry a, struct entry b)
 	return before(entry_node(queue, a)->order, entry_node(queue, b)->order);
 }
 
+static uint32_t earliest_of_equals(const struct queue *queue, uint32_t child, uint32_t best)
+{
+	for (uint32_t i = 0; i < 4 && child + i < ROOT + queue->entries; i++)
+		if (earlier(queue, queue->heap[child + i], queue->heap[child + best]))
+			best = i;
+	return best;
+}
+
 static void set_entry(struct queue *queue, uint32_t position, struct entry entry)
 {
 	queue->heap[position] = entry;
 	if (entry.what < LISTS_MAX)
-		queue->lists[entry.what].position = position;
+		queue->positions[entry.what] = position;
 	else
 		((struct node *)entry.what)->place = LONE + position;
 }
@@ -67,21 +74,27 @@ static void sift_up(struct queue *queue, uint32_t position, struct entry entry)
 	set_entry(queue, position, entry);
 }
 
-/* The earliest child of the entry at position, or 0. */
+/*
+ * The earliest child of the entry at position, or 0. Beyond the last entry
+ * there is room for its siblings, never due: so four can be compared without a
+ * jump that the processor would guess wrong.
+ */
 static uint32_t earliest_child(const struct queue *queue, uint32_t position)
 {
-	uint32_t end = ROOT + queue->entries;
 	uint32_t child = 4 * position - 8;
-	uint32_t best = child;
+	const struct entry *four = &queue->heap[child];
+	uint32_t low, high, best;
 
-	if (child >= end)
+	if (child >= ROOT + queue->entries)
 		return 0;
-	if (end > child + 4)
-		end = child + 4;
-	while (++child < end)
-		if (earlier(queue, queue->heap[child], queue->heap[best]))
-			best = child;
-	return best;
+	low = four[1].due_ns < four[0].due_ns;
+	high = 2 + (four[3].due_ns < four[2].due_ns);
+	best = four[high].due_ns < four[low].due_ns ? high : low;
+	/* Hardly ever are two due at the same time. */
+	if (((four[best].due_ns == four[0].due_ns) + (four[best].due_ns == four[1].due_ns) +
+	     (four[best].due_ns == four[2].due_ns) + (four[best].due_ns == four[3].due_ns)) > 1)
+		best = earliest_of_equals(queue, child, best);
+	return child + best;
 }
 
 static void sift_down(struct queue *queue, uint32_t position, struct entry entry)
@@ -112,6 +125,7 @@ static void heap_remove(struct queue *queue, uint32_t position)
 	uint32_t last = ROOT + --queue->entries;
 	struct entry entry = queue->heap[last];
 
+	queue->heap[last].due_ns = UINT64_MAX;
 	if (position == last)
 		return;
 	if (position > ROOT && earlier(queue, entry, queue->heap[position / 4 + 2]))
@@ -146,26 +160,25 @@ static uint32_t find_list(struct queue *queue, const struct node *node)
 {
 	/* What is due at the same time goes before it, unless that was put with a later order. */
 	uint64_t after_ns = node->due_ns + !before(node->order, queue->newest);
-	uint32_t low = 0;
-	uint32_t high = queue->lists_used;
+	uint32_t used = queue->lists_used;
+	uint32_t index = 0;
 
-	if (high && queue->bounds[0] < after_ns)
+	if (used && queue->bounds[0] < after_ns)
 		return 0;
-	while (low < high) {
-		uint32_t middle = (low + high) / 2;
+	/* Of used, those from index on may take it; no jump depends on what is compared. */
+	while (used > 0) {
+		uint32_t half = (used + 1) / 2;
 
-		if (queue->bounds[middle] < after_ns)
-			high = middle;
-		else
-			low = middle + 1;
+		index += queue->bounds[index + half - 1] < after_ns ? 0 : half;
+		used -= half;
 	}
-	if (low < queue->lists_used)
-		return low;
-	if (low == queue->lists_room)
+	if (index < queue->lists_used)
+		return index;
+	if (index == queue->lists_room)
 		return LONE;
-	queue->lists[low].first = NULL;
+	queue->lists[index].first = NULL;
 	queue->lists_used++;
-	return low;
+	return index;
 }
 
 /* Memory is far: the node put AHEAD before this one, when taken, sets this one's lines on their way. */
@@ -241,7 +254,7 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 	}
 	list = &queue->lists[node->place];
 	if (node == list->first) {
-		uint32_t position = list->position;
+		uint32_t position = queue->positions[node->place];
 
 		if (!list_advance(queue, node->place, position))
 			heap_remove(queue, position);
@@ -289,52 +302,65 @@ uint64_t asynctimer__queue_second_ns(struct queue *queue)
 	return due_ns;
 }
 
-/* Moves the used part of an array to memory of another size, aligned to cache lines. */
-static int resize(void *array, size_t used, size_t room)
+/* The array at *array with room for so many bytes, aligned to cache lines, of which used are kept. */
+static int resize(void **array, size_t used, size_t room)
 {
-	void *old;
 	void *new;
 
-	memcpy(&old, array, sizeof(old));
 	if (posix_memalign(&new, CACHE_LINE, room))
 		return -ENOMEM;
 	if (used)
-		memcpy(new, old, used);
-	free(old);
-	memcpy(array, &new, sizeof(new));
+		memcpy(new, *array, used);
+	free(*array);
+	*array = new;
 	return 0;
 }
 
 static int resize_heap(struct queue *queue, uint32_t room)
 {
-	int r = resize(&queue->heap, (ROOT + queue->entries) * sizeof(*queue->heap) * !!queue->heap,
-		       (ROOT + (size_t)room) * sizeof(*queue->heap));
+	/* And the last entry's siblings. */
+	size_t end = ROOT + (size_t)room + 3;
+	size_t used = queue->heap ? ROOT + queue->entries : 0;
+	void *heap = queue->heap;
+	int r = resize(&heap, used * sizeof(*queue->heap), end * sizeof(*queue->heap));
 
-	if (r == 0)
-		queue->heap_room = room;
-	return r;
+	if (r < 0)
+		return r;
+	queue->heap = heap;
+	queue->heap_room = room;
+	for (size_t i = used; i < end; i++)
+		queue->heap[i].due_ns = UINT64_MAX;
+	return 0;
 }
 
+/* Whichever fails, the arrays have room for lists_room lists. */
 static int resize_lists(struct queue *queue, uint32_t room)
 {
+	size_t used = queue->lists_used;
+	void *lists = queue->lists;
+	void *bounds = queue->bounds;
+	void *positions = queue->positions;
 	int r;
 
 	if (room > LISTS_MAX)
 		room = LISTS_MAX;
-	if (room < queue->lists_used)
-		room = queue->lists_used;
+	if (room < used)
+		room = (uint32_t)used;
 	if (room == queue->lists_room)
 		return 0;
-	/* Whichever fails, what there is serves the smaller of the two sizes. */
 	if (room < queue->lists_room)
 		queue->lists_room = room;
-	r = resize(&queue->lists, queue->lists_used * sizeof(*queue->lists),
-		   room * sizeof(*queue->lists));
+	r = resize(&lists, used * sizeof(*queue->lists), room * sizeof(*queue->lists));
 	if (r == 0)
-		r = resize(&queue->bounds, queue->lists_used * sizeof(*queue->bounds),
-			   room * sizeof(*queue->bounds));
+		r = resize(&bounds, used * sizeof(*queue->bounds), room * sizeof(*queue->bounds));
+	if (r == 0)
+		r = resize(&positions, used * sizeof(*queue->positions),
+			   room * sizeof(*queue->positions));
 	if (r == 0)
 		queue->lists_room = room;
+	queue->lists = lists;
+	queue->bounds = bounds;
+	queue->positions = positions;
 	return r;
 }
 
@@ -361,4 +387,5 @@ void asynctimer__queue_free(struct queue *queue)
 	free(queue->heap);
 	free(queue->lists);
 	free(queue->bounds);
+	free(queue->positions);
 }

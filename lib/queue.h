@@ -32,6 +32,7 @@ struct entry;
 struct queue {
 	struct entry *heap;	/* each list's first node, and the nodes by themselves */
 	struct list *lists;
+	uint32_t *positions;	/* per list, of its first node in the heap */
 	uint64_t *bounds;	/* per list, the latest due that may be in it: never ascending */
 	uint32_t entries;	/* in use of heap */
 	uint32_t lists_used;

@@ -207,6 +207,10 @@ static bool settle(struct asynctimer_reactor *reactor)
 {
 	bool due = false;
 
+	if (reactor->retry) {
+		reactor->retry = false;
+		asynctimer__own_retry(reactor);
+	}
 	for (unsigned i = 0; i < SOURCES; i++) {
 		struct shared *shared = &reactor->shared[i];
 

@@ -204,10 +204,15 @@ static bool arm_fd(struct shared *shared, unsigned which, uint64_t wake_ns)
 	int r = asynctimer__timerfd_arm_at(shared->fd[which], shared->clock, wake_ns, 0);
 
 	shared->armed_ns[which] = wake_ns;
-	if (r != -ECANCELED)
-		return true;
-	clock_was_set(shared);
-	return false;
+	if (r == -ECANCELED) {
+		clock_was_set(shared);
+		return false;
+	}
+	if (r < 0) {
+		shared->armed_ns[which] = ASYNCTIMER__NEVER;
+		asynctimer__retry(shared->reactor);
+	}
+	return true;
 }
 
 static void disarm_fd(struct shared *shared, unsigned which)

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "wake.h"
 
 #ifdef ASYNCTIMER_TEST_POINTS
 void (*asynctimer__test_hook)(enum asynctimer__test_point point, struct asynctimer *timer);
@@ -238,8 +238,8 @@ static void set_interval(struct asynctimer *timer, uint64_t interval_ns)
 	now_ns = now_ns_of(timer);
 	asynctimer__schedule_set_interval(&timer->schedule, interval_ns, timer->anchor_ns, now_ns);
 	/* An open tick's completion arms it. */
-	if (!timer->open)
-		backing->arm(timer, now_ns);
+	if (!timer->open && backing->arm(timer, now_ns) < 0)
+		asynctimer__retry(reactor_of(timer));
 }
 
 int asynctimer_set_interval(struct asynctimer *timer, uint64_t interval_ns)

@@ -16,6 +16,13 @@ static inline void asynctimer__wake(const struct asynctimer_reactor *reactor)
 	(void)r;
 }
 
+/* A system call failed that a timer needs: the next thread that settles the reactor tries again. */
+static inline void asynctimer__retry(struct asynctimer_reactor *reactor)
+{
+	reactor->retry = true;
+	asynctimer__wake(reactor);
+}
+
 static inline bool asynctimer__is_stopped(const struct asynctimer_reactor *reactor)
 {
 	return __atomic_load_n(&reactor->stopped, __ATOMIC_SEQ_CST);
