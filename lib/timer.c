@@ -490,17 +490,21 @@ bool asynctimer__timer_run(struct asynctimer *timer, uint64_t now_ns, struct fra
 		end_run(timer);
 		return true;
 	}
-	if (result == ASYNCTIMER_PENDING)
+	if (result == ASYNCTIMER_PENDING) {
+		/* The complete may have come after the callback's end. */
+		now_ns = asynctimer__now_ns(clock);
 		result = timer->result;
-	else if (result > 0)
+	} else if (result > 0) {
 		result = -EINVAL;
+	}
 	return end_tick(timer, frame, result, now_ns);
 }
 
 /* The callback has returned: this thread ends its tick. */
-static void complete_deferred(struct asynctimer *timer, int result, uint64_t now_ns)
+static void complete_deferred(struct asynctimer *timer, int result)
 {
 	struct asynctimer_reactor *reactor = timer->reactor;
+	uint64_t now_ns = asynctimer__now_ns(timer->clock);
 	struct frame frame;
 
 	asynctimer__frame_push(&frame, reactor);
@@ -515,19 +519,14 @@ static void complete_deferred(struct asynctimer *timer, int result, uint64_t now
 
 int asynctimer_complete(struct asynctimer *timer, uint64_t number, int result)
 {
-	uint64_t now_ns;
-	int r;
+	int r = result > 0 ? -EINVAL : lock(timer);
 
-	if (!timer || result > 0)
-		return -EINVAL;
-	now_ns = asynctimer__now_ns(timer->clock);
-	r = lock(timer);
 	if (r < 0)
 		return r;
 	if (!timer->open || timer->completed || timer->schedule.number != number) {
 		r = -EALREADY;
 	} else if (!timer->runner) {
-		complete_deferred(timer, result, now_ns);
+		complete_deferred(timer, result);
 		return 0;
 	} else {
 		timer->completed = true;
