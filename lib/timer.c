@@ -182,26 +182,33 @@ static bool runs_elsewhere(const struct asynctimer *timer)
 	return timer->runner && timer->runner->thread != asynctimer__this_thread();
 }
 
-void asynctimer_free(struct asynctimer *timer)
+/* Called with the lock held, and gives it up. */
+static void free_locked(struct asynctimer *timer)
 {
 	struct wait wait;
-	int cancel_state;
 
-	if (lock(timer) < 0) {
-		if (timer)
-			free_in_child(timer);
-		return;
-	}
 	if (timer->freed) {
 		unlock(timer);
 		return;
 	}
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	release_backing(timer);
 	if (runs_elsewhere(timer) &&
 	    asynctimer__wait_enter(&wait, timer, timer->runner->thread) == 0)
 		await_end(timer);
 	unlock_and_let_go(timer);
+}
+
+void asynctimer_free(struct asynctimer *timer)
+{
+	int cancel_state;
+
+	if (!timer)
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	if (lock(timer) < 0)
+		free_in_child(timer);
+	else
+		free_locked(timer);
 	pthread_setcancelstate(cancel_state, NULL);
 }
 
@@ -500,12 +507,13 @@ bool asynctimer__timer_run(struct asynctimer *timer, uint64_t now_ns, struct fra
 	return end_tick(timer, frame, result, now_ns);
 }
 
-/* The callback has returned: this thread ends its tick. */
-static void complete_deferred(struct asynctimer *timer, int result)
+/* The callback has returned: this thread ends its tick, and gives the lock up. */
+static int complete_deferred(struct asynctimer *timer, int result)
 {
 	struct asynctimer_reactor *reactor = timer->reactor;
 	uint64_t now_ns = asynctimer__now_ns(timer->clock);
 	struct frame frame;
+	int r = -ECHILD;
 
 	asynctimer__frame_push(&frame, reactor);
 	reactor->inside++;
@@ -513,8 +521,10 @@ static void complete_deferred(struct asynctimer *timer, int result)
 	if (end_tick(timer, &frame, result, now_ns)) {
 		reactor->inside--;
 		pthread_mutex_unlock(&reactor->lock);
+		r = 0;
 	}
 	asynctimer__frame_pop(&frame);
+	return r;
 }
 
 int asynctimer_complete(struct asynctimer *timer, uint64_t number, int result)
@@ -526,8 +536,7 @@ int asynctimer_complete(struct asynctimer *timer, uint64_t number, int result)
 	if (!timer->open || timer->completed || timer->schedule.number != number) {
 		r = -EALREADY;
 	} else if (!timer->runner) {
-		complete_deferred(timer, result);
-		return 0;
+		return complete_deferred(timer, result);
 	} else {
 		timer->completed = true;
 		timer->result = result;
