@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "util.h"
 
@@ -70,6 +71,32 @@ int run_tests(const char *name, const TTest *const *tests)
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+pthread_t thread_new(void *(*function)(void *), void *data)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, function, data), 0);
+	return thread;
+}
+
+void thread_join(pthread_t thread)
+{
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+void *run_reactor(void *data)
+{
+	ck_assert_int_eq(asynctimer_reactor_run(data), 0);
+	return NULL;
+}
+
+int readable(struct asynctimer_reactor *of)
+{
+	struct epoll_event events[1024];
+
+	return must(epoll_wait(asynctimer_reactor_fd(of), events, 1024, 0));
 }
 
 void skip_all(const char *why)

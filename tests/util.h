@@ -4,6 +4,8 @@
 #define UTIL_H
 
 #include <check.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -60,6 +62,25 @@ void spin_until(int clock, uint64_t until_ns);
 
 /* Open descriptors of this process. */
 int count_fds(void);
+
+/* Several threads: a flag is an int that one sets and others await. */
+#define flag_set(flag) __atomic_store_n((flag), 1, __ATOMIC_SEQ_CST)
+#define flag_clear(flag) __atomic_store_n((flag), 0, __ATOMIC_SEQ_CST)
+#define flag_get(flag) __atomic_load_n((flag), __ATOMIC_SEQ_CST)
+#define flag_add(flag) __atomic_add_fetch((flag), 1, __ATOMIC_SEQ_CST)
+#define await(condition)                                                                           \
+	do {                                                                                       \
+		while (!(condition))                                                               \
+			sched_yield();                                                             \
+	} while (0)
+pthread_t thread_new(void *(*function)(void *), void *data);
+void thread_join(pthread_t thread);
+
+/* A thread's function: runs that reactor until it is stopped. */
+void *run_reactor(void *data);
+
+/* How many descriptors its epoll reports; level-triggered, so a look changes nothing. */
+int readable(struct asynctimer_reactor *of);
 
 /* Ends the program with automake's "skipped", saying why. */
 _Noreturn void skip_all(const char *why);

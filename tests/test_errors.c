@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/* Wrong arguments, and each resource failing: nothing changes, nothing is left behind. */
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define HOUR (3600 * ASYNCTIMER_SECOND)
+
+/* One call in turn fails: the fail_at-th of those that can meet that fault. */
+enum call {
+	NONE, MALLOC, CALLOC, REALLOC, MMAP, MADVISE, EPOLL_CREATE1, EVENTFD, TIMERFD_CREATE,
+	EPOLL_CTL_ADDS, MUTEX_INIT, COND_INIT
+};
+
+static enum call fail;
+static int fail_at;
+static int fail_error;
+static int mappings;
+static int reallocs;
+static bool in_library;	/* Check and libc make such calls too */
+static int answer;
+
+#define library(call) (in_library = true, answer = (call), in_library = false, answer)
+
+static bool fails(enum call call)
+{
+	if (!in_library || call != fail || --fail_at)
+		return false;
+	errno = fail_error;
+	return true;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return fails(MALLOC) ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return fails(CALLOC) ? NULL : __real_calloc(count, size);
+}
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+	reallocs += in_library;
+	return fails(REALLOC) ? NULL : __real_realloc(memory, size);
+}
+
+/* off_t may be wider than long, and the function then another; the library's offset is 0. */
+void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
+void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset)
+{
+	if (fails(MMAP))
+		return MAP_FAILED;
+	mappings += in_library;
+	return __real_mmap(at, length, protection, flags, fd, offset);
+}
+
+void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	return __wrap_mmap(at, length, protection, flags, fd, (long)offset);
+}
+
+int __real_munmap(void *at, size_t length);
+int __wrap_munmap(void *at, size_t length);
+int __wrap_munmap(void *at, size_t length)
+{
+	mappings -= in_library;
+	return __real_munmap(at, length);
+}
+
+int __real_madvise(void *at, size_t length, int advice);
+int __wrap_madvise(void *at, size_t length, int advice);
+int __wrap_madvise(void *at, size_t length, int advice)
+{
+	return fails(MADVISE) ? -1 : __real_madvise(at, length, advice);
+}
+
+int __real_epoll_create1(int flags);
+int __wrap_epoll_create1(int flags);
+int __wrap_epoll_create1(int flags)
+{
+	return fails(EPOLL_CREATE1) ? -1 : __real_epoll_create1(flags);
+}
+
+int __real_eventfd(unsigned count, int flags);
+int __wrap_eventfd(unsigned count, int flags);
+int __wrap_eventfd(unsigned count, int flags)
+{
+	return fails(EVENTFD) ? -1 : __real_eventfd(count, flags);
+}
+
+int __real_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags)
+{
+	return fails(TIMERFD_CREATE) ? -1 : __real_timerfd_create(clock, flags);
+}
+
+int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+	if (operation == EPOLL_CTL_ADD && fails(EPOLL_CTL_ADDS))
+		return -1;
+	return __real_epoll_ctl(epoll_fd, operation, fd, event);
+}
+
+int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+	return fails(MUTEX_INIT) ? fail_error : __real_pthread_mutex_init(mutex, attributes);
+}
+
+int __real_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
+{
+	return fails(COND_INIT) ? fail_error : __real_pthread_cond_init(cond, attributes);
+}
+
+static struct asynctimer *const untouched = (struct asynctimer *)&fail;
+
+/* More timers than the table of slots begins with, so that it grows. */
+#define COUNT 40
+
+/* Makes a reactor and timers, failing once on the way; the result of the call that failed, or 0. */
+static int make_all_and_fail_once(enum call call, int at, int error)
+{
+	struct asynctimer_reactor *first = reactor;
+	struct watched watched[COUNT] = { { .callbacks = 0 } };
+	int fds = count_fds(), mappings_before = mappings;
+	int failed = 0, r;
+
+	reactor = (struct asynctimer_reactor *)untouched;
+	fail = call;
+	fail_at = at;
+	fail_error = error;
+	r = library(asynctimer_reactor_new(&reactor));
+	if (r < 0) {
+		failed = r;
+		ck_assert_ptr_eq(reactor, untouched);
+		ck_assert_int_eq(count_fds(), fds);
+		ck_assert_int_eq(mappings, mappings_before);
+		r = library(asynctimer_reactor_new(&reactor));
+	}
+	ck_assert_int_eq(r, 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		int fds_now = count_fds();
+		struct asynctimer *timer = untouched;
+
+		r = library(asynctimer_new(reactor, CLOCK_MONOTONIC, HOUR, (int)(i & 1), on_tick,
+					   &watched[i], &timer));
+		if (r < 0) {
+			ck_assert_int_eq(failed, 0);
+			failed = r;
+			ck_assert_ptr_eq(timer, untouched);
+			ck_assert_int_eq(count_fds(), fds_now);
+			r = library(asynctimer_new(reactor, CLOCK_MONOTONIC, HOUR, (int)(i & 1), on_tick,
+						   &watched[i], &timer));
+		}
+		ck_assert_int_eq(r, 0);
+		watched[i].timer = timer;
+	}
+	fail = NONE;
+	/* All of them work, each gets its own event. */
+	for (unsigned i = 0; i < COUNT; i++) {
+		must(asynctimer_start_after(watched[i].timer, 0));
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+		ck_assert_uint_eq(watched[i].callbacks, 1);
+	}
+	for (unsigned i = 0; i < COUNT; i += 2)
+		asynctimer_free(watched[i].timer);
+	ck_assert_int_eq(library(asynctimer_reactor_free(reactor)), 0);
+	ck_assert_int_eq(count_fds(), fds);
+	ck_assert_int_eq(mappings, mappings_before);
+	reactor = first;
+	return failed;
+}
+
+static void fail_each(enum call call, int error, int expected)
+{
+	int at = 1, r;
+
+	while ((r = make_all_and_fail_once(call, at, error)) != 0) {
+		ck_assert_int_eq(r, expected);
+		at++;
+	}
+	ck_assert_msg(at > 1, "call %d was never made", call);
+}
+
+START_TEST(out_of_memory_is_answered)
+{
+	fail_each(MALLOC, ENOMEM, -ENOMEM);
+	fail_each(CALLOC, ENOMEM, -ENOMEM);
+	fail_each(REALLOC, ENOMEM, -ENOMEM);
+	fail_each(MMAP, ENOMEM, -ENOMEM);
+	fail_each(MADVISE, ENOMEM, -ENOMEM);
+	fail_each(EPOLL_CREATE1, ENOMEM, -ENOMEM);
+	fail_each(EVENTFD, ENOMEM, -ENOMEM);
+	fail_each(TIMERFD_CREATE, ENOMEM, -ENOMEM);
+	fail_each(EPOLL_CTL_ADDS, ENOMEM, -ENOMEM);
+	fail_each(MUTEX_INIT, ENOMEM, -ENOMEM);
+	fail_each(COND_INIT, ENOMEM, -ENOMEM);
+}
+END_TEST
+
+START_TEST(out_of_descriptors_or_watches_is_answered)
+{
+	const int errors[] = { EMFILE, ENFILE };
+
+	for (unsigned i = 0; i < 2; i++) {
+		fail_each(EPOLL_CREATE1, errors[i], -errors[i]);
+		fail_each(EVENTFD, errors[i], -errors[i]);
+		fail_each(TIMERFD_CREATE, errors[i], -errors[i]);
+	}
+	fail_each(EPOLL_CTL_ADDS, ENOSPC, -ENOSPC);
+}
+END_TEST
+
+START_TEST(what_fails_again_and_again_takes_no_memory)
+{
+	struct asynctimer *timer;
+
+	for (unsigned i = 0; i < 100; i++) {
+		fail = EPOLL_CTL_ADDS;
+		fail_at = 1;
+		fail_error = ENOSPC;
+		ck_assert_int_eq(library(asynctimer_new(reactor, CLOCK_MONOTONIC, HOUR, 0, on_tick,
+							NULL, &timer)), -ENOSPC);
+	}
+	fail = NONE;
+	/* The table of slots, made by the first, never grew. */
+	ck_assert_int_le(reallocs, 1);
+}
+END_TEST
+
+START_TEST(a_kernel_without_wipeonfork_is_answered)
+{
+	fail_each(MADVISE, EINVAL, -EOPNOTSUPP);
+}
+END_TEST
+
+/* Lets that many more descriptors be opened. */
+static void allow_descriptors(int count, struct rlimit *ret)
+{
+	struct rlimit limit;
+	int last = -1;
+	int fds[8];
+
+	ck_assert_int_lt(count, 8);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	*ret = limit;
+	for (int i = 0; i <= count; i++)
+		last = fds[i] = must(dup(0));
+	for (int i = 0; i <= count; i++)
+		close(fds[i]);
+	limit.rlim_cur = (rlim_t)last;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+START_TEST(the_limit_of_descriptors_is_answered)
+{
+	struct asynctimer_reactor *other;
+	struct watched watched = { .callbacks = 0 };
+	struct rlimit limit;
+
+	for (int count = 0; count <= 2; count++) {
+		int r;
+
+		other = (struct asynctimer_reactor *)untouched;
+		allow_descriptors(count, &limit);
+		r = asynctimer_reactor_new(&other);
+		setrlimit(RLIMIT_NOFILE, &limit);
+		ck_assert_int_eq(r, count < 2 ? -EMFILE : 0);
+		if (r < 0)
+			ck_assert_ptr_eq(other, untouched);
+		else
+			must(asynctimer_reactor_free(other));
+	}
+	for (int count = 0; count <= 1; count++) {
+		int r;
+
+		watched.timer = untouched;
+		allow_descriptors(count, &limit);
+		r = asynctimer_new(reactor, CLOCK_BOOTTIME, MS, ASYNCTIMER_FIXED_DELAY, on_tick, &watched,
+				   &watched.timer);
+		if (r == 0) {
+			/* Nothing more is needed to tick. */
+			watched.clock = CLOCK_BOOTTIME;
+			for (unsigned i = 1; i <= 3; i++) {
+				must(asynctimer_start(watched.timer));
+				ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+				must(asynctimer_stop(watched.timer));
+			}
+		}
+		setrlimit(RLIMIT_NOFILE, &limit);
+		ck_assert_int_eq(r, count < 1 ? -EMFILE : 0);
+		if (r < 0)
+			ck_assert_ptr_eq(watched.timer, untouched);
+	}
+}
+END_TEST
+
+static int do_nothing(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	(void)timer;
+	(void)tick;
+	(void)data;
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(start_stop_and_ticks_acquire_nothing)
+{
+	struct asynctimer *timers[2];
+	struct rlimit limit;
+
+	for (int i = 0; i < 2; i++)
+		must(asynctimer_new(reactor, CLOCK_MONOTONIC, 100 * US, i, do_nothing, NULL, &timers[i]));
+	allow_descriptors(0, &limit);
+	for (enum call call = MALLOC; call <= COND_INIT; call++) {
+		struct asynctimer_stats stats;
+
+		fail = call;
+		fail_at = 1;
+		fail_error = ENOMEM;
+		for (int i = 0; i < 2; i++) {
+			int r[6];
+
+			r[0] = library(asynctimer_start(timers[i]));
+			r[1] = library(asynctimer_reactor_dispatch(reactor, -1));
+			r[2] = library(asynctimer_set_interval(timers[i], 200 * US));
+			r[3] = library(asynctimer_set_interval(timers[i], 100 * US));
+			r[4] = library(asynctimer_stop(timers[i]));
+			r[5] = library(asynctimer_get_stats(timers[i], &stats));
+			for (int j = 0; j < 5; j++)
+				ck_assert_int_eq(r[j], 1);
+			ck_assert_int_eq(r[5], 0);
+		}
+		/* Nobody made the call. */
+		ck_assert_int_eq(fail_at, 1);
+		fail = NONE;
+	}
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+END_TEST
+
+static int refuse_new(struct asynctimer_reactor *on, int clock, uint64_t interval_ns, int policy,
+		      asynctimer_callback callback)
+{
+	struct asynctimer *timer = untouched;
+	int fds = count_fds();
+	int r = asynctimer_new(on, clock, interval_ns, policy, callback, NULL, &timer);
+
+	ck_assert_ptr_eq(timer, untouched);
+	ck_assert_int_eq(count_fds(), fds);
+	return r;
+}
+
+START_TEST(new_refuses_what_it_does_not_know)
+{
+	const int clocks[] = { CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
+			       CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_ALARM,
+			       CLOCK_BOOTTIME_ALARM, CLOCK_TAI, -1, INT_MIN, INT_MAX, 12345 };
+	const int policies[] = { -1, 2, INT_MIN, INT_MAX };
+	const uint64_t intervals[] = { 0, (UINT64_C(1) << 62) + 1, INT64_MAX, UINT64_MAX };
+	const int good = ASYNCTIMER_FIXED_SCHEDULE;
+	struct asynctimer *timer;
+
+	for (unsigned i = 0; i < sizeof(clocks) / sizeof(*clocks); i++)
+		for (int policy = 0; policy < 2; policy++)
+			ck_assert_int_eq(refuse_new(reactor, clocks[i], MS, policy, on_tick), -EINVAL);
+	for (unsigned i = 0; i < sizeof(policies) / sizeof(*policies); i++)
+		ck_assert_int_eq(refuse_new(reactor, CLOCK_MONOTONIC, MS, policies[i], on_tick), -EINVAL);
+	for (unsigned i = 0; i < sizeof(intervals) / sizeof(*intervals); i++)
+		for (int policy = 0; policy < 2; policy++)
+			ck_assert_int_eq(refuse_new(reactor, CLOCK_MONOTONIC, intervals[i], policy, on_tick),
+					 -EINVAL);
+	ck_assert_int_eq(refuse_new(reactor, CLOCK_REALTIME, MS, ASYNCTIMER_FIXED_DELAY, on_tick), -EINVAL);
+	ck_assert_int_eq(refuse_new(NULL, CLOCK_MONOTONIC, MS, good, on_tick), -EINVAL);
+	ck_assert_int_eq(refuse_new(reactor, CLOCK_MONOTONIC, MS, good, NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_new(reactor, CLOCK_MONOTONIC, MS, good, on_tick, NULL, NULL), -EINVAL);
+	/* The edges of what it takes. */
+	ck_assert_int_eq(asynctimer_new(reactor, CLOCK_MONOTONIC, 1, good, on_tick, NULL, &timer), 0);
+	ck_assert_int_eq(asynctimer_new(reactor, CLOCK_REALTIME, UINT64_C(1) << 62, good, on_tick, NULL,
+					&timer), 0);
+	ck_assert_int_eq(asynctimer_new(reactor, CLOCK_BOOTTIME, UINT64_C(1) << 62, ASYNCTIMER_FIXED_DELAY,
+					on_tick, NULL, &timer), 0);
+	ck_assert_ptr_null(asynctimer_get_data(timer));
+	ck_assert_int_eq(asynctimer_start(timer), 1);
+}
+END_TEST
+
+/* Nothing of the timer changes over what is refused. */
+struct snapshot {
+	struct asynctimer_stats stats;
+	uint64_t next_due_ns;
+	int started;
+};
+
+static struct snapshot look(const struct asynctimer *timer)
+{
+	struct snapshot snapshot = {
+		.next_due_ns = asynctimer_next_due_ns(timer),
+		.started = asynctimer_is_started(timer),
+	};
+
+	must(asynctimer_get_stats(timer, &snapshot.stats));
+	return snapshot;
+}
+
+static void refuse_arguments(struct asynctimer *timer)
+{
+	const uint64_t intervals[] = { 0, (UINT64_C(1) << 62) + 1, UINT64_MAX };
+	const uint64_t delays[] = { (UINT64_C(1) << 62) + 1, INT64_MAX, UINT64_MAX };
+	const uint64_t anchors[] = { UINT64_C(1) << 63, UINT64_MAX };
+	const int results[] = { 1, ASYNCTIMER_PENDING, INT_MAX };
+	struct snapshot before = look(timer), after;
+
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(asynctimer_set_interval(timer, intervals[i]), -EINVAL);
+		ck_assert_int_eq(asynctimer_start_after(timer, delays[i]), -EINVAL);
+		ck_assert_int_eq(asynctimer_complete(timer, 1, results[i]), -EINVAL);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(asynctimer_start_at(timer, anchors[i]), -EINVAL);
+	ck_assert_int_eq(asynctimer_get_stats(timer, NULL), -EINVAL);
+	after = look(timer);
+	ck_assert_mem_eq(&before, &after, sizeof(before));
+}
+
+START_TEST(a_refused_argument_changes_nothing)
+{
+	for (int policy = 0; policy < 2; policy++) {
+		struct watched watched = { .result = ASYNCTIMER_PENDING };
+
+		watch_new(&watched, CLOCK_MONOTONIC, HOUR, policy);
+		refuse_arguments(watched.timer);
+		must(asynctimer_start(watched.timer));
+		refuse_arguments(watched.timer);
+		must(asynctimer_stop(watched.timer));
+		must(asynctimer_start_after(watched.timer, 0));
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+		refuse_arguments(watched.timer);
+		must(asynctimer_complete(watched.timer, 1, 0));
+		refuse_arguments(watched.timer);
+		ck_assert_int_eq(asynctimer_stop(watched.timer), 1);
+		/* The edges. */
+		ck_assert_int_eq(asynctimer_start_after(watched.timer, UINT64_C(1) << 62), 1);
+		ck_assert_int_eq(asynctimer_stop(watched.timer), 1);
+		ck_assert_int_eq(asynctimer_start_at(watched.timer, INT64_MAX), 1);
+		ck_assert_uint_eq(asynctimer_next_due_ns(watched.timer), INT64_MAX);
+		ck_assert_int_eq(asynctimer_set_interval(watched.timer, UINT64_C(1) << 62), 1);
+		ck_assert_int_eq(asynctimer_set_interval(watched.timer, UINT64_C(1) << 62), 0);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	}
+}
+END_TEST
+
+START_TEST(null_is_answered_everywhere)
+{
+	struct asynctimer_stats stats;
+
+	ck_assert_int_eq(asynctimer_reactor_new(NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_reactor_free(NULL), 0);
+	ck_assert_int_eq(asynctimer_reactor_run(NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(NULL, 0), -EINVAL);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(NULL, -1), -EINVAL);
+	asynctimer_reactor_stop(NULL);
+	ck_assert_int_eq(asynctimer_reactor_restart(NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_reactor_fd(NULL), -EINVAL);
+	asynctimer_free(NULL);
+	asynctimer_set_release(NULL, free);
+	ck_assert_int_eq(asynctimer_set_interval(NULL, MS), -EINVAL);
+	ck_assert_int_eq(asynctimer_set_error_handler(NULL, NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_start(NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_start_after(NULL, 0), -EINVAL);
+	ck_assert_int_eq(asynctimer_start_at(NULL, 0), -EINVAL);
+	ck_assert_int_eq(asynctimer_stop(NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_stop_nowait(NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_complete(NULL, 1, 0), -EINVAL);
+	ck_assert_int_eq(asynctimer_is_started(NULL), 0);
+	ck_assert_uint_eq(asynctimer_now_ns(NULL), 0);
+	ck_assert_uint_eq(asynctimer_next_due_ns(NULL), UINT64_MAX);
+	ck_assert_int_eq(asynctimer_get_stats(NULL, &stats), -EINVAL);
+	ck_assert_ptr_null(asynctimer_get_reactor(NULL));
+	ck_assert_ptr_null(asynctimer_get_data(NULL));
+	ck_assert_ptr_nonnull(asynctimer_version());
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("errors",
+			 out_of_memory_is_answered,
+			 out_of_descriptors_or_watches_is_answered,
+			 what_fails_again_and_again_takes_no_memory,
+			 a_kernel_without_wipeonfork_is_answered,
+			 the_limit_of_descriptors_is_answered,
+			 start_stop_and_ticks_acquire_nothing,
+			 new_refuses_what_it_does_not_know,
+			 a_refused_argument_changes_nothing,
+			 null_is_answered_everywhere);
+}

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop: waiting, bounds, embedding in other loops, signals, stop and restart. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define HOUR (3600 * ASYNCTIMER_SECOND)
+#define MANY 300	/* more than one harvest takes */
+
+static void start_now(struct watched *watched)
+{
+	watched->restarted = true;
+	must(asynctimer_start_after(watched->timer, 0));
+}
+
+/* Stopped timers, of which none comes due by itself. */
+static struct watched *many_new(unsigned count)
+{
+	struct watched *many = calloc(count, sizeof(*many));
+
+	ck_assert_ptr_nonnull(many);
+	for (unsigned i = 0; i < count; i++)
+		watch_new(&many[i], CLOCK_MONOTONIC, HOUR, ASYNCTIMER_FIXED_SCHEDULE);
+	return many;
+}
+
+static unsigned sum(const struct watched *many, unsigned count)
+{
+	unsigned callbacks = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		callbacks += many[i].callbacks;
+	return callbacks;
+}
+
+static void many_free(struct watched *many, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		asynctimer_free(many[i].timer);
+	free(many);
+}
+
+START_TEST(dispatch_waits_no_less_than_asked)
+{
+	uint64_t before_ns = now_mono();
+
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 1), 0);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 20 * (int64_t)MS), 0);
+	ck_assert_uint_ge(now_mono(), before_ns + 20 * MS);
+}
+END_TEST
+
+START_TEST(dispatch_waits_no_longer_than_for_the_next_tick)
+{
+	const int64_t timeouts[] = { -1, INT64_MIN, INT64_MAX, 3600 * (int64_t)ASYNCTIMER_SECOND };
+	struct watched watched = { .callbacks = 0 };
+
+	watch_new(&watched, CLOCK_MONOTONIC, 2 * MS, ASYNCTIMER_FIXED_SCHEDULE);
+	must(asynctimer_start(watched.timer));
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, timeouts[i]), 1);
+	ck_assert_uint_eq(watched.callbacks, 4);
+}
+END_TEST
+
+START_TEST(dispatch_does_not_wait_when_a_tick_is_due)
+{
+	struct watched *many = many_new(3);
+
+	for (unsigned i = 0; i < 3; i++)
+		start_now(&many[i]);
+	await(readable(reactor) == 3);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 3);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	many_free(many, 3);
+}
+END_TEST
+
+/* An event of a timer that is not due any more must not end the wait: the next tick does. */
+START_TEST(dispatch_waits_on_after_an_event_that_was_nobodys)
+{
+	struct watched watched = { .callbacks = 0 };
+	uint64_t before_ns = now_mono();
+
+	/* The eventfd is readable, and nothing is due. */
+	asynctimer_reactor_stop(reactor);
+	must(asynctimer_reactor_restart(reactor));
+	ck_assert_int_eq(readable(reactor), 1);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 5 * (int64_t)MS), 0);
+	ck_assert_uint_ge(now_mono(), before_ns + 5 * MS);
+	asynctimer_reactor_stop(reactor);
+	must(asynctimer_reactor_restart(reactor));
+	watch_new(&watched, CLOCK_MONOTONIC, MS, ASYNCTIMER_FIXED_SCHEDULE);
+	must(asynctimer_start(watched.timer));
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+}
+END_TEST
+
+static int make_another_due(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	struct watched *other = watched->data;
+
+	(void)tick;
+	other->restarted = watched->restarted = true;
+	must(asynctimer_stop(other->timer));
+	must(asynctimer_start_after(other->timer, 0));
+	await(readable(reactor) >= 1);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(dispatch_leaves_what_comes_due_meanwhile_to_the_next)
+{
+	struct watched a = { .then = make_another_due }, b = { .then = make_another_due };
+
+	watch_new(&a, CLOCK_MONOTONIC, HOUR, ASYNCTIMER_FIXED_SCHEDULE);
+	watch_new(&b, CLOCK_MONOTONIC, HOUR, ASYNCTIMER_FIXED_SCHEDULE);
+	a.data = &b;
+	b.data = &a;
+	must(asynctimer_start_after(a.timer, 0));
+	for (unsigned i = 1; i <= 6; i++) {
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+		ck_assert_uint_eq(a.callbacks + b.callbacks, i);
+	}
+}
+END_TEST
+
+START_TEST(dispatch_is_bounded_however_short_the_interval)
+{
+	struct watched watched = { .callbacks = 0 };
+
+	watch_new(&watched, CLOCK_MONOTONIC, 1, ASYNCTIMER_FIXED_SCHEDULE);
+	must(asynctimer_start(watched.timer));
+	for (unsigned i = 1; i <= 100; i++)
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+	ck_assert_uint_eq(watched.callbacks, 100);
+}
+END_TEST
+
+START_TEST(dispatch_comes_to_all_that_is_due)
+{
+	struct watched *many = many_new(MANY);
+
+	for (unsigned round = 1; round <= 3; round++) {
+		unsigned ran = 0;
+
+		for (unsigned i = 0; i < MANY; i++) {
+			must(asynctimer_stop(many[i].timer));
+			start_now(&many[i]);
+		}
+		await(readable(reactor) >= MANY);
+		while (ran < MANY)
+			ran += (unsigned)must(asynctimer_reactor_dispatch(reactor, -1));
+		for (unsigned i = 0; i < MANY; i++)
+			ck_assert_uint_eq(many[i].callbacks, round);
+	}
+	many_free(many, MANY);
+}
+END_TEST
+
+/* A host loop: waits with a descriptor of its own, dispatches once each time that is reported. */
+struct host {
+	int fd;
+	uint32_t events;	/* of an epoll, 0: poll */
+};
+
+static void host_new(struct host *host)
+{
+	struct epoll_event event = { .events = host->events };
+
+	if (!host->events)
+		return;
+	host->fd = must(epoll_create1(EPOLL_CLOEXEC));
+	ck_assert_int_eq(epoll_ctl(host->fd, EPOLL_CTL_ADD, asynctimer_reactor_fd(reactor), &event), 0);
+}
+
+/* Not a time bound on the library: a descriptor that stays silent that long was forgotten. */
+static void host_wait(struct host *host)
+{
+	struct pollfd pollfd = { .fd = asynctimer_reactor_fd(reactor), .events = POLLIN };
+	struct epoll_event event;
+	int r;
+
+	if (host->events)
+		r = epoll_wait(host->fd, &event, 1, 60000);
+	else
+		r = poll(&pollfd, 1, 60000);
+	ck_assert_msg(r == 1, "the reactor's descriptor fell silent");
+}
+
+static void host_free(struct host *host)
+{
+	if (host->events)
+		close(host->fd);
+}
+
+static void embed(uint32_t events)
+{
+	struct watched *many = many_new(MANY);
+	struct watched periodic = { .callbacks = 0 };
+	struct host host = { .events = events };
+
+	host_new(&host);
+	for (unsigned i = 0; i < MANY; i++)
+		start_now(&many[i]);
+	await(readable(reactor) >= MANY);
+	while (sum(many, MANY) < MANY) {
+		host_wait(&host);
+		must(asynctimer_reactor_dispatch(reactor, 0));
+	}
+	/* One after the other, then a periodic one, an overrunning one and a deferred one. */
+	for (unsigned i = 0; i < 20; i++) {
+		must(asynctimer_stop(many[i].timer));
+		start_now(&many[i]);
+		while (many[i].callbacks < 2) {
+			host_wait(&host);
+			must(asynctimer_reactor_dispatch(reactor, 0));
+		}
+	}
+	watch_new(&periodic, CLOCK_MONOTONIC, 200 * US, ASYNCTIMER_FIXED_SCHEDULE);
+	must(asynctimer_start(periodic.timer));
+	while (periodic.callbacks < 60) {
+		if (periodic.callbacks > 20)
+			periodic.work_ns = 300 * US;
+		if (periodic.callbacks > 40)
+			periodic.result = ASYNCTIMER_PENDING;
+		host_wait(&host);
+		must(asynctimer_reactor_dispatch(reactor, 0));
+		asynctimer_complete(periodic.timer, periodic.last.number, 0);
+	}
+	asynctimer_free(periodic.timer);
+	host_free(&host);
+	many_free(many, MANY);
+}
+
+START_TEST(embedded_in_poll_no_tick_is_lost)
+{
+	embed(0);
+}
+END_TEST
+
+START_TEST(embedded_in_a_level_triggered_epoll_no_tick_is_lost)
+{
+	embed(EPOLLIN);
+}
+END_TEST
+
+START_TEST(embedded_in_an_edge_triggered_epoll_no_tick_is_lost)
+{
+	embed(EPOLLIN | EPOLLET);
+}
+END_TEST
+
+static int stop_reactor_at_10(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	unsigned *ran = watched->data;
+
+	(void)tick;
+	if (++*ran == 10)
+		asynctimer_reactor_stop(reactor);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(after_restart_an_edge_triggered_host_hears_what_was_left)
+{
+	struct watched *many = many_new(MANY);
+	struct host host = { .events = EPOLLIN | EPOLLET };
+	unsigned ran = 0;
+
+	host_new(&host);
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i].then = stop_reactor_at_10;
+		many[i].data = &ran;
+		start_now(&many[i]);
+	}
+	await(readable(reactor) >= MANY);
+	host_wait(&host);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 10);
+	host_wait(&host);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+	while (sum(many, MANY) < MANY) {
+		host_wait(&host);
+		must(asynctimer_reactor_dispatch(reactor, 0));
+	}
+	host_free(&host);
+	many_free(many, MANY);
+}
+END_TEST
+
+START_TEST(stopped_in_a_batch_the_rest_waits_for_restart)
+{
+	struct watched *many = many_new(20);
+	unsigned ran = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		many[i].then = stop_reactor_at_10;
+		many[i].data = &ran;
+		start_now(&many[i]);
+	}
+	await(readable(reactor) == 20);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 10);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 0);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 3600 * (int64_t)ASYNCTIMER_SECOND), 0);
+		ck_assert_int_eq(asynctimer_reactor_run(reactor), 0);
+		asynctimer_reactor_stop(reactor);
+	}
+	ck_assert_uint_eq(ran, 10);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 0);
+	while (ran < 20)
+		must(asynctimer_reactor_dispatch(reactor, -1));
+	for (unsigned i = 0; i < 20; i++)
+		ck_assert_uint_eq(many[i].callbacks, 1);
+	many_free(many, 20);
+}
+END_TEST
+
+START_TEST(stopped_before_run_it_starts_no_callback)
+{
+	struct watched watched = { .callbacks = 0 };
+
+	watch_new(&watched, CLOCK_MONOTONIC, HOUR, ASYNCTIMER_FIXED_SCHEDULE);
+	start_now(&watched);
+	await(readable(reactor) == 1);
+	asynctimer_reactor_stop(reactor);
+	ck_assert_int_eq(asynctimer_reactor_run(reactor), 0);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 0);
+	ck_assert_uint_eq(watched.callbacks, 0);
+	/* Its functions work all the same. */
+	ck_assert_int_eq(asynctimer_stop(watched.timer), 1);
+	start_now(&watched);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+	while (!watched.callbacks)
+		must(asynctimer_reactor_dispatch(reactor, -1));
+	ck_assert_uint_eq(watched.callbacks, 1);
+}
+END_TEST
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* Signals that thread until told to end: one of them comes while it waits. */
+struct signaller {
+	pthread_t target;
+	int end;
+};
+
+static void *keep_signalling(void *data)
+{
+	struct signaller *signaller = data;
+
+	while (!flag_get(&signaller->end)) {
+		pthread_kill(signaller->target, SIGUSR1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void handle_signals(int flags)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
+
+	sigemptyset(&action.sa_mask);
+	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+}
+
+START_TEST(a_signal_ends_dispatch)
+{
+	struct signaller signaller = { .target = pthread_self() };
+	pthread_t thread;
+
+	/* SA_RESTART makes no difference: signal(7). */
+	handle_signals(SA_RESTART);
+	thread = thread_new(keep_signalling, &signaller);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), -EINTR);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 3600 * (int64_t)ASYNCTIMER_SECOND), -EINTR);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	flag_set(&signaller.end);
+	thread_join(thread);
+	ck_assert_int_gt(signals, 0);
+	/* Nothing is broken by it. */
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 1), 0);
+}
+END_TEST
+
+START_TEST(signals_do_not_end_run)
+{
+	struct watched watched = { .stop_after = 20 };
+	struct signaller signaller = { .target = pthread_self() };
+	pthread_t thread;
+
+	handle_signals(0);
+	watch_new(&watched, CLOCK_MONOTONIC, MS, ASYNCTIMER_FIXED_SCHEDULE);
+	must(asynctimer_start(watched.timer));
+	thread = thread_new(keep_signalling, &signaller);
+	ck_assert_int_eq(asynctimer_reactor_run(reactor), 0);
+	flag_set(&signaller.end);
+	thread_join(thread);
+	ck_assert_int_gt(signals, 0);
+	ck_assert_uint_eq(watched.callbacks, 20);
+}
+END_TEST
+
+static void stop_reactor_on_signal(int number)
+{
+	int error = errno;
+
+	(void)number;
+	errno = EDOM;
+	asynctimer_reactor_stop(reactor);
+	signals = errno == EDOM;
+	errno = error;
+}
+
+START_TEST(a_signal_handler_can_stop_it_and_keeps_its_errno)
+{
+	struct sigaction action = { .sa_handler = stop_reactor_on_signal };
+	struct itimerval once = { .it_value = { .tv_usec = 5000 } };
+
+	sigemptyset(&action.sa_mask);
+	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &once, NULL), 0);
+	ck_assert_int_eq(asynctimer_reactor_run(reactor), 0);
+	ck_assert_int_eq(signals, 1);
+	/* With the eventfd full too. */
+	for (unsigned i = 0; i < 1000; i++)
+		asynctimer_reactor_stop(reactor);
+	raise(SIGALRM);
+	ck_assert_int_eq(signals, 1);
+	ck_assert_int_eq(asynctimer_reactor_run(reactor), 0);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+}
+END_TEST
+
+/* In a process of its own, which the test stops and continues. */
+START_TEST(stopped_and_continued_the_process_goes_on_by_its_grid)
+{
+	int ticks[2];
+	pid_t child;
+	char byte;
+	int status;
+
+	ck_assert_int_eq(pipe(ticks), 0);
+	child = fork();
+	if (!child) {
+		struct asynctimer_reactor *parents = reactor;
+		struct watched watched = { .stop_after = 50 };
+		struct asynctimer_stats stats;
+		int r;
+
+		must(asynctimer_reactor_new(&reactor));
+		watch_new(&watched, CLOCK_MONOTONIC, MS, ASYNCTIMER_FIXED_SCHEDULE);
+		must(asynctimer_start(watched.timer));
+		while (watched.callbacks < 10)
+			must(asynctimer_reactor_dispatch(reactor, -1));
+		r = (int)write(ticks[1], "x", 1);
+		r = asynctimer_reactor_run(reactor);
+		must(asynctimer_get_stats(watched.timer, &stats));
+		must(asynctimer_reactor_free(reactor));
+		asynctimer_reactor_free(parents);
+		/* 20 ms at least passed between stop and continue. */
+		_exit(r == 0 && stats.skipped_late + stats.skipped_busy >= 15 ? 0 : 1);
+	}
+	ck_assert_int_eq(read(ticks[0], &byte, 1), 1);
+	ck_assert_int_eq(kill(child, SIGSTOP), 0);
+	ck_assert_int_eq(waitpid(child, &status, WUNTRACED), child);
+	ck_assert(WIFSTOPPED(status));
+	spin_until(CLOCK_MONOTONIC, now_mono() + 20 * MS);
+	ck_assert_int_eq(kill(child, SIGCONT), 0);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	close(ticks[0]);
+	close(ticks[1]);
+}
+END_TEST
+
+START_TEST(reactors_do_not_mind_each_other)
+{
+	enum { COUNT = 5 };
+	struct asynctimer_reactor *first = reactor;
+	struct watched watched[COUNT] = { { .callbacks = 0 } };
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		must(asynctimer_reactor_new(&reactor));
+		watch_new(&watched[i], CLOCK_MONOTONIC, MS * (1 + i), ASYNCTIMER_FIXED_SCHEDULE);
+		must(asynctimer_start(watched[i].timer));
+	}
+	asynctimer_reactor_stop(asynctimer_get_reactor(watched[0].timer));
+	for (unsigned i = 1; i < COUNT; i++)
+		for (unsigned n = 1; n <= 5; n++) {
+			ck_assert_int_eq(asynctimer_reactor_dispatch(
+						 asynctimer_get_reactor(watched[i].timer), -1), 1);
+			ck_assert_uint_eq(watched[i].callbacks, n);
+		}
+	ck_assert_uint_eq(watched[0].callbacks, 0);
+	for (unsigned i = 0; i < COUNT; i++)
+		ck_assert_int_eq(asynctimer_reactor_free(asynctimer_get_reactor(watched[i].timer)), 0);
+	reactor = first;
+}
+END_TEST
+
+static void every_descriptor_closes_on_exec(int from)
+{
+	int epoll_fd = asynctimer_reactor_fd(reactor);
+	int found = 0;
+
+	for (int fd = from; fd < from + 64; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		if (flags < 0)
+			continue;
+		found++;
+		ck_assert_msg(flags & FD_CLOEXEC, "descriptor %d stays open over exec", fd);
+	}
+	ck_assert_int_ge(found, 3);
+	ck_assert(fcntl(epoll_fd, F_GETFD) & FD_CLOEXEC);
+}
+
+START_TEST(every_descriptor_is_close_on_exec)
+{
+	struct asynctimer_reactor *first = reactor;
+	struct watched watched[3] = { { .callbacks = 0 } };
+	const int clocks[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME };
+	const int from = 500;
+	int block[500], count = 0, fd;
+
+	/* All below `from` taken: what the library opens stands out. */
+	while ((fd = dup(0)) < from && fd >= 0 && count < 500)
+		block[count++] = fd;
+	if (fd >= 0)
+		close(fd);
+	must(asynctimer_reactor_new(&reactor));
+	for (unsigned i = 0; i < 3; i++)
+		watch_new(&watched[i], clocks[i], HOUR, ASYNCTIMER_FIXED_SCHEDULE);
+	ck_assert_int_ge(asynctimer_reactor_fd(reactor), from);
+	every_descriptor_closes_on_exec(from);
+	must(asynctimer_reactor_free(reactor));
+	while (count)
+		close(block[--count]);
+	reactor = first;
+}
+END_TEST
+
+START_TEST(descriptor_0_is_as_good_as_any)
+{
+	struct asynctimer_reactor *first = reactor;
+	struct watched watched[3] = { { .callbacks = 0 } };
+	int kept = dup(0);
+
+	/* Each of the reactor's and of a timer's descriptors becomes 0 once. */
+	for (int which = 0; which < 3; which++) {
+		for (int i = 0; i < 3; i++)
+			watched[i] = (struct watched){ .callbacks = 0 };
+		if (which == 0)
+			close(0);
+		must(asynctimer_reactor_new(&reactor));
+		if (which == 0)
+			ck_assert_int_eq(asynctimer_reactor_fd(reactor), 0);
+		if (which == 1)
+			close(0);
+		for (unsigned i = 0; i < 3; i++) {
+			watch_new(&watched[i], CLOCK_MONOTONIC, MS, ASYNCTIMER_FIXED_SCHEDULE);
+			must(asynctimer_start(watched[i].timer));
+		}
+		if (which == 1)
+			ck_assert_int_ge(fcntl(0, F_GETFD), 0);
+		while (sum(watched, 3) < 9)
+			must(asynctimer_reactor_dispatch(reactor, -1));
+		if (which == 2) {
+			close(0);
+			asynctimer_reactor_stop(reactor);
+			ck_assert_int_eq(asynctimer_reactor_run(reactor), 0);
+		}
+		must(asynctimer_reactor_free(reactor));
+		ck_assert_int_lt(fcntl(0, F_GETFD), 0);
+		ck_assert_int_eq(dup(kept), 0);
+	}
+	close(kept);
+	reactor = first;
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("reactor",
+			 dispatch_waits_no_less_than_asked,
+			 dispatch_waits_no_longer_than_for_the_next_tick,
+			 dispatch_does_not_wait_when_a_tick_is_due,
+			 dispatch_waits_on_after_an_event_that_was_nobodys,
+			 dispatch_leaves_what_comes_due_meanwhile_to_the_next,
+			 dispatch_is_bounded_however_short_the_interval,
+			 dispatch_comes_to_all_that_is_due,
+			 embedded_in_poll_no_tick_is_lost,
+			 embedded_in_a_level_triggered_epoll_no_tick_is_lost,
+			 embedded_in_an_edge_triggered_epoll_no_tick_is_lost,
+			 after_restart_an_edge_triggered_host_hears_what_was_left,
+			 stopped_in_a_batch_the_rest_waits_for_restart,
+			 stopped_before_run_it_starts_no_callback,
+			 a_signal_ends_dispatch,
+			 signals_do_not_end_run,
+			 a_signal_handler_can_stop_it_and_keeps_its_errno,
+			 stopped_and_continued_the_process_goes_on_by_its_grid,
+			 reactors_do_not_mind_each_other,
+			 every_descriptor_is_close_on_exec,
+			 descriptor_0_is_as_good_as_any);
+}
