@@ -11,7 +11,7 @@ static int grow(struct slots *slots)
 	uint32_t capacity = slots->capacity ? 2 * slots->capacity : 8;
 	struct slot *slot;
 
-	if (capacity > SLOTS_MAX)
+	if (slots->capacity >= SLOTS_MAX)
 		return -ENOMEM;
 	slot = realloc(slots->slot, capacity * sizeof(*slot));
 	if (!slot)
