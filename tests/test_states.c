@@ -73,6 +73,15 @@ static void expect_no_tick(void)
 	ck_assert_int_eq(dispatch_until(now_mono() + 3 * INTERVAL), 0);
 }
 
+/* The timer is idle, and nobody is woken for it. */
+static void expect_silence(void)
+{
+	struct pollfd pollfd = { .fd = asynctimer_reactor_fd(reactor), .events = POLLIN };
+
+	ck_assert_int_eq(poll(&pollfd, 1, 3 * INTERVAL / MS), 0);
+	expect_no_tick();
+}
+
 /* The timer is armed, and not in name only. */
 static void expect_ticks(void)
 {
@@ -232,7 +241,7 @@ START_TEST(stop_when_armed_makes_idle)
 		armed(policy);
 		ck_assert_int_eq(stops[i](timer), 1);
 		expect_state(false, false, policy);
-		expect_no_tick();
+		expect_silence();
 		ck_assert_int_eq(stops[i](timer), 0);
 		expect_released_by_free();
 	}
@@ -260,7 +269,7 @@ START_TEST(stop_when_open_and_started_leaves_it_open)
 		expect_state(false, true, policy);
 		ck_assert_int_eq(asynctimer_complete(timer, watched.last.number, 0), 0);
 		expect_state(false, false, policy);
-		expect_no_tick();
+		expect_silence();
 		expect_released_by_free();
 	}
 }
@@ -333,7 +342,7 @@ START_TEST(tick_due_when_idle_is_nothing)
 		/* It is due, and in the kernel, when it is stopped. */
 		spin_until(CLOCK_MONOTONIC, asynctimer_next_due_ns(timer) + INTERVAL);
 		ck_assert_int_eq(asynctimer_stop(timer), 1);
-		expect_no_tick();
+		expect_silence();
 		ck_assert_uint_eq(watched.callbacks, 0);
 		expect_released_by_free();
 	}
@@ -628,7 +637,7 @@ START_TEST(complete_when_open_and_stopped_makes_idle)
 	FOR_BOTH_POLICIES(policy) {
 		open_stopped(policy);
 		complete_the_right_one_once(policy, false);
-		expect_no_tick();
+		expect_silence();
 		expect_released_by_free();
 	}
 }
@@ -669,7 +678,7 @@ START_TEST(free_when_armed_releases)
 		spin_until(CLOCK_MONOTONIC, asynctimer_next_due_ns(timer));
 		expect_released_by_free();
 		ck_assert_int_eq(count_fds(), fds);
-		expect_no_tick();
+		expect_silence();
 		ck_assert_uint_eq(watched.callbacks, 0);
 	}
 }
