@@ -709,7 +709,8 @@ END_TEST
 START_TEST(set_interval_before_the_first_tick_keeps_the_anchor)
 {
 	struct asynctimer *timer =
-		probe_new(&probed, CLOCK_MONOTONIC, ASYNCTIMER_SECOND, ASYNCTIMER_FIXED_SCHEDULE);
+		probe_new(&probed, CLOCK_MONOTONIC, 3600 * ASYNCTIMER_SECOND,
+			  ASYNCTIMER_FIXED_SCHEDULE);
 	uint64_t anchor_ns;
 
 	start(&probed);
