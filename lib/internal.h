@@ -107,7 +107,7 @@ struct asynctimer {
 	unsigned waiters;		/* stops that wait for it */
 
 	struct source *source;
-	uint64_t anchor_ns;		/* of the last start_at or start_after */
+	uint64_t anchor_ns;		/* of the last start */
 	uint64_t begun_ns;		/* the callback whose tick is deferred */
 	uint64_t skipped_busy;
 	uint64_t skipped_late;
@@ -196,13 +196,13 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 void asynctimer__timer_discard(struct asynctimer *timer);
 
 /* Where tests make a thread pause; nothing in a release. */
-#ifdef ASYNCTIMER_TEST_POINTS
 enum asynctimer__test_point {
 	ASYNCTIMER__CLAIMED,		/* a tick is claimed, its callback not yet called */
 	ASYNCTIMER__RETURNED,		/* the callback has returned, the tick is not yet finished */
 	ASYNCTIMER__STOP_WAITS,		/* a stop is about to wait */
 };
 extern void (*asynctimer__test_hook)(enum asynctimer__test_point point, struct asynctimer *timer);
+#ifdef ASYNCTIMER_TEST_POINTS
 #define TEST_POINT(point, timer)                                                                   \
 	do {                                                                                       \
 		if (asynctimer__test_hook)                                                         \

@@ -102,18 +102,17 @@ void asynctimer__schedule_clock_set(struct schedule *schedule, uint64_t anchor_n
 void asynctimer__schedule_set_interval(struct schedule *schedule, uint64_t interval_ns,
 				       uint64_t anchor_ns, uint64_t now_ns)
 {
-	bool asked = schedule->first && schedule->asked;
 	uint64_t next_ns = schedule->node.due_ns;
 	uint64_t last_ns = next_ns - schedule->interval_ns;
 
 	schedule->interval_ns = interval_ns;
 	if (schedule->policy == ASYNCTIMER_FIXED_DELAY) {
 		/* The last completion or the start is one interval before. */
-		if (next_ns != ASYNCTIMER__NEVER && !asked)
+		if (next_ns != ASYNCTIMER__NEVER && !(schedule->first && schedule->asked))
 			schedule->node.due_ns = last_ns + interval_ns;
 		return;
 	}
-	if (asked)
+	if (schedule->first)
 		last_ns = anchor_ns;
 	schedule->skipped_busy = 0;
 	/* Not now_ns >= last_ns: near the clock's beginning the last point may be before that. */

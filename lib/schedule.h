@@ -25,7 +25,7 @@ struct schedule {
 	uint64_t skipped_busy;	/* since then */
 	uint8_t policy;
 	bool first;		/* nothing has come due since the start: the anchor holds */
-	bool asked;		/* the start named its anchor */
+	bool asked;		/* the start named its anchor, which is a point of the grid */
 };
 
 void asynctimer__schedule_start(struct schedule *schedule, uint64_t now_ns);
@@ -40,12 +40,11 @@ void asynctimer__schedule_complete(struct schedule *schedule, uint64_t now_ns);
 
 /*
  * The clock was set. Set back, a started schedule's grid extends both ways;
- * before the first tick the anchor, which start_at may have put at anchor_ns,
- * holds.
+ * before the first tick its anchor, anchor_ns, holds.
  */
 void asynctimer__schedule_clock_set(struct schedule *schedule, uint64_t anchor_ns, uint64_t now_ns);
 
-/* A started schedule, which start_at may have anchored at anchor_ns, gets another interval. */
+/* A started schedule, of that anchor, gets another interval. */
 void asynctimer__schedule_set_interval(struct schedule *schedule, uint64_t interval_ns,
 				       uint64_t anchor_ns, uint64_t now_ns);
 

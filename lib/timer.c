@@ -310,6 +310,7 @@ int asynctimer_start(struct asynctimer *timer)
 	if (r < 1)
 		return r;
 	now_ns = now_ns_of(timer);
+	timer->anchor_ns = now_ns;
 	asynctimer__schedule_start(&timer->schedule, now_ns);
 	return start_and_unlock(timer, now_ns);
 }

@@ -15,7 +15,7 @@
 
 /* One call in turn fails: the fail_at-th of those that can meet that fault. */
 enum call {
-	NONE, MALLOC, CALLOC, REALLOC, MMAP, MADVISE, EPOLL_CREATE1, EVENTFD, TIMERFD_CREATE,
+	NONE, MEMALIGN, CALLOC, REALLOC, MMAP, MADVISE, EPOLL_CREATE1, EVENTFD, TIMERFD_CREATE,
 	EPOLL_CTL_ADDS, MUTEX_INIT, COND_INIT
 };
 
@@ -37,11 +37,11 @@ static bool fails(enum call call)
 	return true;
 }
 
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_malloc(size_t size)
+int __real_posix_memalign(void **ret, size_t alignment, size_t size);
+int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
+int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
 {
-	return fails(MALLOC) ? NULL : __real_malloc(size);
+	return fails(MEMALIGN) ? fail_error : __real_posix_memalign(ret, alignment, size);
 }
 
 void *__real_calloc(size_t count, size_t size);
@@ -207,7 +207,7 @@ static void fail_each(enum call call, int error, int expected)
 
 START_TEST(out_of_memory_is_answered)
 {
-	fail_each(MALLOC, ENOMEM, -ENOMEM);
+	fail_each(MEMALIGN, ENOMEM, -ENOMEM);
 	fail_each(CALLOC, ENOMEM, -ENOMEM);
 	fail_each(REALLOC, ENOMEM, -ENOMEM);
 	fail_each(MMAP, ENOMEM, -ENOMEM);
@@ -334,7 +334,7 @@ START_TEST(start_stop_and_ticks_acquire_nothing)
 	for (int i = 0; i < 2; i++)
 		must(asynctimer_new(reactor, CLOCK_MONOTONIC, 100 * US, i, do_nothing, NULL, &timers[i]));
 	allow_descriptors(0, &limit);
-	for (enum call call = MALLOC; call <= COND_INIT; call++) {
+	for (enum call call = MEMALIGN; call <= COND_INIT; call++) {
 		struct asynctimer_stats stats;
 
 		fail = call;

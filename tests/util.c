@@ -136,3 +136,25 @@ int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *
 		asynctimer_reactor_stop(asynctimer_get_reactor(timer));
 	return watched->then ? watched->then(watched, tick) : watched->result;
 }
+
+int dispatch_until(uint64_t until_ns)
+{
+	uint64_t now_ns;
+	int ran = 0;
+
+	while ((now_ns = now_mono()) < until_ns)
+		ran += must(asynctimer_reactor_dispatch(reactor, (int64_t)(until_ns - now_ns)));
+	return ran + must(asynctimer_reactor_dispatch(reactor, 0));
+}
+
+void dispatch_callbacks(const struct watched *watched, unsigned callbacks)
+{
+	uint64_t hung_ns = now_mono() + 30 * ASYNCTIMER_SECOND;
+
+	while (watched->callbacks < callbacks) {
+		must(asynctimer_reactor_dispatch(reactor, (int64_t)ASYNCTIMER_SECOND));
+		if (now_mono() > hung_ns)
+			ck_abort_msg("%u of %u callbacks, then none for long", watched->callbacks,
+				     callbacks);
+	}
+}

@@ -60,6 +60,15 @@ uint64_t now_on(int clock);
 /* Burns time until the clock shows at least until_ns: work, not sleep, so that it can't end early. */
 void spin_until(int clock, uint64_t until_ns);
 
+/* Dispatches until CLOCK_MONOTONIC shows until_ns, and then once more: how many callbacks ran. */
+int dispatch_until(uint64_t until_ns);
+
+/* Dispatches until watched has had so many callbacks; fails when that seems to hang. */
+void dispatch_callbacks(const struct watched *watched, unsigned callbacks);
+
+#define FOR_BOTH_POLICIES(policy)                                                                  \
+	for (int policy = ASYNCTIMER_FIXED_SCHEDULE; policy <= ASYNCTIMER_FIXED_DELAY; policy++)
+
 /* Open descriptors of this process. */
 int count_fds(void);
 
