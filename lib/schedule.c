@@ -115,9 +115,10 @@ void asynctimer__schedule_set_interval(struct schedule *schedule, uint64_t inter
 	if (schedule->first)
 		last_ns = anchor_ns;
 	schedule->skipped_busy = 0;
+	schedule->node.due_ns = last_ns;
 	/* Not now_ns >= last_ns: near the clock's beginning the last point may be before that. */
 	if ((int64_t)(now_ns - last_ns) >= 0)
 		schedule->node.due_ns = next_point(last_ns, interval_ns, now_ns);
-	else
-		schedule->node.due_ns = last_ns;
+	else if (!schedule->first)
+		pull_back(schedule, now_ns);
 }
