@@ -7,10 +7,9 @@
 #include "queue.h"
 
 #define LISTS_MAX 4096u		/* enough for a million nodes in random order: about 2 * sqrt(n) */
-#define LONE LISTS_MAX		/* from here on, a place is a position in the heap */
-#define ROOT 3u			/* so that the four children of a heap entry share a cache line */
+#define LONE LISTS_MAX		/* in the heap, place is this + how far down to the right it goes */
 #define CACHE_LINE 64
-#define AHEAD 8u			/* nodes between what is taken and what is prefetched */
+#define AHEAD 4u		/* nodes between what is taken and what is prefetched */
 
 struct list {
 	struct node *first;	/* NULL: empty */
@@ -20,156 +19,145 @@ struct list {
 	struct node *recent[AHEAD]; /* the last AHEAD of them, by number of the put */
 };
 
-struct entry {
-	uint64_t due_ns;
-	uintptr_t what;		/* below LISTS_MAX a list, for its first node; else a node by itself */
-};
-
-static struct node *entry_node(const struct queue *queue, struct entry entry)
-{
-	if (entry.what < LISTS_MAX)
-		return queue->lists[entry.what].first;
-	return (struct node *)entry.what;
-}
-
 static bool before(uint32_t order_a, uint32_t order_b)
 {
 	return (int32_t)(order_a - order_b) < 0;	/* they wrap around */
 }
 
-static bool earlier(const struct queue *queue, struct entry a, struct entry b)
+static bool node_earlier(const struct node *a, const struct node *b)
 {
-	if (a.due_ns != b.due_ns)
-		return a.due_ns < b.due_ns;
-	return before(entry_node(queue, a)->order, entry_node(queue, b)->order);
-}
-
-static uint32_t earliest_of_equals(const struct queue *queue, uint32_t child, uint32_t best)
-{
-	for (uint32_t i = 0; i < 4 && child + i < ROOT + queue->entries; i++)
-		if (earlier(queue, queue->heap[child + i], queue->heap[child + best]))
-			best = i;
-	return best;
-}
-
-static void set_entry(struct queue *queue, uint32_t position, struct entry entry)
-{
-	queue->heap[position] = entry;
-	if (entry.what < LISTS_MAX)
-		queue->positions[entry.what] = position;
-	else
-		((struct node *)entry.what)->place = LONE + position;
-}
-
-static void sift_up(struct queue *queue, uint32_t position, struct entry entry)
-{
-	while (position > ROOT) {
-		uint32_t parent = position / 4 + 2;
-
-		if (!earlier(queue, entry, queue->heap[parent]))
-			break;
-		set_entry(queue, position, queue->heap[parent]);
-		position = parent;
-	}
-	set_entry(queue, position, entry);
+	return a->due_ns < b->due_ns || (a->due_ns == b->due_ns && before(a->order, b->order));
 }
 
 /*
- * The earliest child of the entry at position, or 0. Beyond the last entry
- * there is room for its siblings, never due: so four can be compared without a
- * jump that the processor would guess wrong.
+ * The tournament. An empty list is never due. No jump depends on which is the
+ * earlier, but for the rare equal ones: the processor would guess wrong, at
+ * the price of several rounds.
  */
-static uint32_t earliest_child(const struct queue *queue, uint32_t position)
-{
-	uint32_t child = 4 * position - 8;
-	const struct entry *four = &queue->heap[child];
-	uint32_t low, high, best;
 
-	if (child >= ROOT + queue->entries)
-		return 0;
-	low = four[1].due_ns < four[0].due_ns;
-	high = 2 + (four[3].due_ns < four[2].due_ns);
-	best = four[high].due_ns < four[low].due_ns ? high : low;
-	/* Hardly ever are two due at the same time. */
-	if (((four[best].due_ns == four[0].due_ns) + (four[best].due_ns == four[1].due_ns) +
-	     (four[best].due_ns == four[2].due_ns) + (four[best].due_ns == four[3].due_ns)) > 1)
-		best = earliest_of_equals(queue, child, best);
-	return child + best;
+static bool first_is_before(const struct queue *queue, uint32_t list_a, uint32_t list_b)
+{
+	return before(queue->lists[list_a].first->order, queue->lists[list_b].first->order);
 }
 
-static void sift_down(struct queue *queue, uint32_t position, struct entry entry)
+/* The list's first node is another now. */
+static void play(struct queue *queue, uint32_t index)
 {
-	for (;;) {
-		uint32_t child = earliest_child(queue, position);
+	const struct node *first = queue->lists[index].first;
+	uint64_t *tree_ns = queue->tree_ns;
+	uint16_t *tree_list = queue->tree_list;
+	uint64_t due_ns = first ? first->due_ns : UINT64_MAX;
+	uint32_t at = queue->leaves + index;
 
-		if (!child || !earlier(queue, queue->heap[child], entry))
-			break;
-		set_entry(queue, position, queue->heap[child]);
-		position = child;
-	}
-	set_entry(queue, position, entry);
-}
+	tree_ns[at] = due_ns;
+	tree_list[at] = (uint16_t)index;
+	while (at > 1) {
+		uint64_t other_ns = tree_ns[at ^ 1];
+		uint32_t other = tree_list[at ^ 1];
+		bool lost = other_ns < due_ns;
 
-static void heap_add(struct queue *queue, struct entry entry)
-{
-	if (queue->hole) {
-		queue->hole = 0;
-		sift_down(queue, ROOT, entry);
-	} else {
-		sift_up(queue, ROOT + queue->entries++, entry);
+		if (other_ns == due_ns && due_ns != UINT64_MAX)
+			lost = first_is_before(queue, other, index);
+		due_ns ^= (due_ns ^ other_ns) & -(uint64_t)lost;
+		index ^= (index ^ other) & -(uint32_t)lost;
+		at /= 2;
+		tree_ns[at] = due_ns;
+		tree_list[at] = (uint16_t)index;
 	}
 }
 
-static void heap_remove(struct queue *queue, uint32_t position)
+/* Another number of leaves, for which there is room. */
+static void play_all(struct queue *queue, uint32_t leaves)
 {
-	uint32_t last = ROOT + --queue->entries;
-	struct entry entry = queue->heap[last];
+	queue->leaves = leaves;
+	for (uint32_t at = 1; at < 2 * leaves; at++)
+		queue->tree_ns[at] = UINT64_MAX;
+	for (uint32_t i = 0; i < queue->lists_used; i++)
+		play(queue, i);
+}
 
-	queue->heap[last].due_ns = UINT64_MAX;
-	if (position == last)
-		return;
-	if (position > ROOT && earlier(queue, entry, queue->heap[position / 4 + 2]))
-		sift_up(queue, position, entry);
+/* The heap of the rest: leftist, so every way down to the right is short. */
+
+static uint32_t depth(const struct node *node)
+{
+	return node ? node->place : LONE;
+}
+
+static void set_depth(struct node *node)
+{
+	if (depth(node->next) < depth(node->prev)) {
+		struct node *left = node->next;
+
+		node->next = node->prev;
+		node->prev = left;
+	}
+	node->place = depth(node->prev) + 1;
+}
+
+static struct node *merge(struct node *a, struct node *b)
+{
+	struct node *top = a;
+
+	if (!a || !b)
+		return a ? a : b;
+	if (node_earlier(b, a)) {
+		top = b;
+		b = a;
+	}
+	top->prev = merge(top->prev, b);
+	top->prev->hint = top;
+	set_depth(top);
+	return top;
+}
+
+static void rest_put(struct queue *queue, struct node *node)
+{
+	node->next = NULL;
+	node->prev = NULL;
+	set_depth(node);
+	queue->rest = merge(queue->rest, node);
+	queue->rest->hint = NULL;
+}
+
+static void rest_remove(struct queue *queue, struct node *node)
+{
+	struct node *above = node->hint;
+	struct node *below = merge(node->next, node->prev);
+
+	if (below)
+		below->hint = above;
+	if (!above)
+		queue->rest = below;
+	else if (above->next == node)
+		above->next = below;
 	else
-		sift_down(queue, position, entry);
-}
+		above->prev = below;
+	for (; above; above = above->hint) {
+		uint32_t place = above->place;
 
-static void close_hole(struct queue *queue)
-{
-	if (!queue->hole)
-		return;
-	queue->hole = 0;
-	heap_remove(queue, ROOT);
-}
-
-/* An emptied list takes what the next one does, and the last ones go: their places are free for new bounds. */
-static void list_emptied(struct queue *queue, uint32_t index)
-{
-	queue->lists[index].first = NULL;
-	if (index + 1 < queue->lists_used) {
-		queue->bounds[index] = queue->bounds[index + 1];
-		return;
+		set_depth(above);
+		if (above->place == place)
+			break;
 	}
-	do
-		queue->lists_used--;
-	while (queue->lists_used && !queue->lists[queue->lists_used - 1].first);
 }
+
+/* The lists. */
 
 /* The list that ends latest of those that the node can be appended to, a new one, or LONE. */
 static uint32_t find_list(struct queue *queue, const struct node *node)
 {
-	/* What is due at the same time goes before it, unless that was put with a later order. */
+	/* What is due at the same time goes before it, unless a later order was put already. */
 	uint64_t after_ns = node->due_ns + !before(node->order, queue->newest);
+	const uint64_t *bounds = queue->bounds;
 	uint32_t used = queue->lists_used;
 	uint32_t index = 0;
 
-	if (used && queue->bounds[0] < after_ns)
+	if (used && bounds[0] < after_ns)
 		return 0;
-	/* Of used, those from index on may take it; no jump depends on what is compared. */
 	while (used > 0) {
 		uint32_t half = (used + 1) / 2;
 
-		index += queue->bounds[index + half - 1] < after_ns ? 0 : half;
+		index += half & -(uint32_t)(bounds[index + half - 1] >= after_ns);
 		used -= half;
 	}
 	if (index < queue->lists_used)
@@ -177,6 +165,8 @@ static uint32_t find_list(struct queue *queue, const struct node *node)
 	if (index == queue->lists_room)
 		return LONE;
 	queue->lists[index].first = NULL;
+	if (index == queue->leaves)
+		play_all(queue, 2 * queue->leaves);
 	queue->lists_used++;
 	return index;
 }
@@ -197,17 +187,16 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 	uint32_t index = find_list(queue, node);
 	struct list *list = &queue->lists[index];
 
-	node->next = NULL;
-	node->prev = NULL;
-	node->hint = NULL;
-	if (!before(node->order, queue->newest))
+	if (before(queue->newest, node->order))
 		queue->newest = node->order;
 	if (index == LONE) {
-		heap_add(queue, (struct entry){ node->due_ns, (uintptr_t)node });
+		rest_put(queue, node);
 		return;
 	}
-	node->place = index;
 	queue->bounds[index] = node->due_ns;
+	node->next = NULL;
+	node->hint = NULL;
+	node->place = index;
 	if (list->first) {
 		node->prev = list->last;
 		list->last->next = node;
@@ -216,48 +205,58 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 		leave_hint(list, node);
 		return;
 	}
+	node->prev = NULL;
 	list->first = node;
 	list->last = node;
 	list->count = 1;
 	list->puts = 0;
 	leave_hint(list, node);
-	heap_add(queue, (struct entry){ node->due_ns, index });
+	play(queue, index);
 }
 
-/* The first node of a list goes: its entry gets the next one's time, at position. False if there is none. */
-static bool list_advance(struct queue *queue, uint32_t index, uint32_t position)
+/* An emptied list takes what the next one does, and the last ones go: their places are free for new bounds. */
+static void list_emptied(struct queue *queue, uint32_t index)
+{
+	if (index + 1 < queue->lists_used) {
+		queue->bounds[index] = queue->bounds[index + 1];
+		return;
+	}
+	do
+		queue->lists_used--;
+	while (queue->lists_used && !queue->lists[queue->lists_used - 1].first);
+	if (queue->leaves > 1 && queue->lists_used <= queue->leaves / 4)
+		play_all(queue, queue->leaves / 2);
+}
+
+/* The first node of a list goes. */
+static void list_advance(struct queue *queue, uint32_t index)
 {
 	struct list *list = &queue->lists[index];
 	struct node *next = list->first->next;
 
+	list->first = next;
+	play(queue, index);
 	if (!next) {
 		list_emptied(queue, index);
-		return false;
+		return;
 	}
-	list->first = next;
+	next->prev = NULL;
 	list->count--;
 	if (list->count < AHEAD)
 		list->puts = 0;
-	next->prev = NULL;
-	sift_down(queue, position, (struct entry){ next->due_ns, index });
-	return true;
 }
 
 void asynctimer__queue_remove(struct queue *queue, struct node *node)
 {
 	struct list *list;
 
-	close_hole(queue);
 	if (node->place >= LONE) {
-		heap_remove(queue, node->place - LONE);
+		rest_remove(queue, node);
 		return;
 	}
 	list = &queue->lists[node->place];
 	if (node == list->first) {
-		uint32_t position = queue->positions[node->place];
-
-		if (!list_advance(queue, node->place, position))
-			heap_remove(queue, position);
+		list_advance(queue, node->place);
 		return;
 	}
 	list->count--;
@@ -269,37 +268,58 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 		list->last = node->prev;
 }
 
-struct node *asynctimer__queue_first(struct queue *queue)
+struct node *asynctimer__queue_first(const struct queue *queue)
 {
-	close_hole(queue);
-	return queue->entries ? entry_node(queue, queue->heap[ROOT]) : NULL;
+	struct node *rest = queue->rest;
+	struct node *first = NULL;
+
+	if (queue->lists_used)
+		first = queue->lists[queue->tree_list[1]].first;
+	if (!first || (rest && node_earlier(rest, first)))
+		return rest;
+	return first;
 }
 
-void asynctimer__queue_take(struct queue *queue)
+struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns)
 {
-	struct entry entry = queue->heap[ROOT];
-	const struct node *node = entry_node(queue, entry);
+	struct node *node = asynctimer__queue_first(queue);
 
+	if (!node || node->due_ns > until_ns)
+		return NULL;
+	if (node->place >= LONE) {
+		rest_remove(queue, node);
+		return node;
+	}
 	__builtin_prefetch(node->hint, 1);
 	__builtin_prefetch((const char *)node->hint + CACHE_LINE, 1);
-	if (entry.what >= LISTS_MAX || !list_advance(queue, (uint32_t)entry.what, ROOT))
-		queue->hole = 1;
+	list_advance(queue, node->place);
+	return node;
 }
 
-uint64_t asynctimer__queue_second_ns(struct queue *queue)
+static uint64_t min_ns(uint64_t a_ns, uint64_t b_ns)
 {
-	struct node *first = asynctimer__queue_first(queue);
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
+uint64_t asynctimer__queue_second_ns(const struct queue *queue)
+{
+	const struct node *first = asynctimer__queue_first(queue);
 	uint64_t due_ns = UINT64_MAX;
-	uint32_t child;
 
 	if (!first)
 		return due_ns;
-	child = earliest_child(queue, ROOT);
-	if (child)
-		due_ns = queue->heap[child].due_ns;
-	if (first->next && first->next->due_ns < due_ns)
+	/* In a list and in the heap those next to it; and the earliest of the other. */
+	if (first->next)
 		due_ns = first->next->due_ns;
-	return due_ns;
+	if (first->place >= LONE) {
+		if (first->prev)
+			due_ns = min_ns(due_ns, first->prev->due_ns);
+		return queue->lists_used ? min_ns(due_ns, queue->tree_ns[1]) : due_ns;
+	}
+	/* It has beaten the others on its way up. */
+	for (uint32_t at = queue->leaves + first->place; at > 1; at /= 2)
+		due_ns = min_ns(due_ns, queue->tree_ns[at ^ 1]);
+	return queue->rest ? min_ns(due_ns, queue->rest->due_ns) : due_ns;
 }
 
 /* The array at *array with room for so many bytes, aligned to cache lines, of which used are kept. */
@@ -316,76 +336,64 @@ static int resize(void **array, size_t used, size_t room)
 	return 0;
 }
 
-static int resize_heap(struct queue *queue, uint32_t room)
-{
-	/* And the last entry's siblings. */
-	size_t end = ROOT + (size_t)room + 3;
-	size_t used = queue->heap ? ROOT + queue->entries : 0;
-	void *heap = queue->heap;
-	int r = resize(&heap, used * sizeof(*queue->heap), end * sizeof(*queue->heap));
-
-	if (r < 0)
-		return r;
-	queue->heap = heap;
-	queue->heap_room = room;
-	for (size_t i = used; i < end; i++)
-		queue->heap[i].due_ns = UINT64_MAX;
-	return 0;
-}
-
 /* Whichever fails, the arrays have room for lists_room lists. */
 static int resize_lists(struct queue *queue, uint32_t room)
 {
 	size_t used = queue->lists_used;
+	size_t knots = 2 * (size_t)queue->leaves;
 	void *lists = queue->lists;
 	void *bounds = queue->bounds;
-	void *positions = queue->positions;
+	void *tree_ns = queue->tree_ns;
+	void *tree_list = queue->tree_list;
 	int r;
 
-	if (room > LISTS_MAX)
-		room = LISTS_MAX;
-	if (room < used)
-		room = (uint32_t)used;
-	if (room == queue->lists_room)
-		return 0;
 	if (room < queue->lists_room)
 		queue->lists_room = room;
 	r = resize(&lists, used * sizeof(*queue->lists), room * sizeof(*queue->lists));
 	if (r == 0)
 		r = resize(&bounds, used * sizeof(*queue->bounds), room * sizeof(*queue->bounds));
 	if (r == 0)
-		r = resize(&positions, used * sizeof(*queue->positions),
-			   room * sizeof(*queue->positions));
+		r = resize(&tree_ns, knots * sizeof(*queue->tree_ns),
+			   2 * (size_t)room * sizeof(*queue->tree_ns));
+	if (r == 0)
+		r = resize(&tree_list, knots * sizeof(*queue->tree_list),
+			   2 * (size_t)room * sizeof(*queue->tree_list));
 	if (r == 0)
 		queue->lists_room = room;
 	queue->lists = lists;
 	queue->bounds = bounds;
-	queue->positions = positions;
+	queue->tree_ns = tree_ns;
+	queue->tree_list = tree_list;
 	return r;
 }
 
 int asynctimer__queue_reserve(struct queue *queue, uint32_t count)
 {
-	uint32_t room = queue->heap_room;
-	int r;
+	uint32_t room = queue->lists_room;
 
-	if (count > room)
-		room = count > room + room / 2 ? count + 16 : room + room / 2;
-	else if (count < room / 4)
-		room = 2 * count;
-	else
-		return 0;
-	r = resize_lists(queue, room);
-	if (r == 0)
-		r = resize_heap(queue, room);
+	if (count > LISTS_MAX)
+		count = LISTS_MAX;
+	if (count > room) {
+		int r;
+
+		room = room ? 2 * room : 16;
+		while (room < count)
+			room *= 2;
+		r = resize_lists(queue, room);
+		if (r == 0 && queue->leaves == 0)
+			play_all(queue, 1);
+		return r;
+	}
 	/* What can't shrink is room enough. */
-	return count <= queue->heap_room ? 0 : r;
+	if (count < room / 4 && room > 16 && queue->leaves <= room / 2)
+		resize_lists(queue, room / 2);
+	return 0;
 }
 
 void asynctimer__queue_free(struct queue *queue)
 {
-	free(queue->heap);
 	free(queue->lists);
 	free(queue->bounds);
-	free(queue->positions);
+	free(queue->tree_ns);
+	free(queue->tree_list);
 }

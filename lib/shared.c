@@ -116,11 +116,10 @@ struct asynctimer *asynctimer__shared_take(struct shared *shared, uint64_t until
 					   const struct source **ret)
 {
 	struct lane *lane = earliest_lane(shared);
-	struct node *node = lane ? asynctimer__queue_first(&lane->queue) : NULL;
+	struct node *node = lane ? asynctimer__queue_take(&lane->queue, until_ns) : NULL;
 
-	if (!node || node->due_ns > until_ns)
+	if (!node)
 		return NULL;
-	asynctimer__queue_take(&lane->queue);
 	relist(lane);
 	*ret = &lane->source;
 	return timer_of(node);
@@ -182,8 +181,7 @@ static void clock_was_set(struct shared *shared)
 		struct node **end = &chain;
 		struct node *node;
 
-		while ((node = asynctimer__queue_first(&lane->queue))) {
-			asynctimer__queue_take(&lane->queue);
+		while ((node = asynctimer__queue_take(&lane->queue, UINT64_MAX))) {
 			*end = node;
 			node->next = NULL;
 			end = &node->next;
