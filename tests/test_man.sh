@@ -1,0 +1,152 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The manual is complete and true to the header: each exported function is in one
+# page's NAME and SYNOPSIS, as the header declares it, and has a page of its name;
+# references lead somewhere, sections stand in their order, examples compile and
+# the markup is clean.
+set -eu
+cd "${srcdir:?}"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=
+
+# same TITLE EXPECTED GOT
+same()
+{
+	diff -u "$2" "$3" >"$dir/diff" && return
+	echo "$1:"
+	sed 1,2d "$dir/diff"
+	failed=yes
+}
+
+fail()
+{
+	echo "$*"
+	failed=yes
+}
+
+# section PAGE TITLE
+section()
+{
+	awk -v title=".SH $2" '/^\.SH / { inside = $0 == title; next } inside' "$1"
+}
+
+# Declarations without white space, one a line.
+declarations()
+{
+	tr -d ' \t\n"' | awk '{
+		for (i = 1; i <= length($0); i++) {
+			c = substr($0, i, 1)
+			depth += (c == "{") - (c == "}")
+			if (c == ";" && !depth)
+				print ""
+			else
+				printf "%s", c
+		}
+	}'
+}
+
+synopsis()
+{
+	section "$1" SYNOPSIS | sed -n '/#include/d; s/^\.[BIR]* //p' | declarations
+}
+
+names()
+{
+	section "$1" NAME | tr '\n' ' ' | sed 's/\\-.*//' | tr -d ' ' | tr ',' '\n'
+	echo
+}
+
+compile()
+{
+	# shellcheck disable=SC2086 # CC may hold flags
+	${CC:-cc} "$@"
+}
+
+sed -n 's/^	\(asynctimer_.*\);$/\1/p' lib/asynctimer.map | sort >"$dir/functions"
+[ -s "$dir/functions" ]
+compile -E -P include/asynctimer.h | declarations | grep 'asynctimer_.*[({]' | sort >"$dir/header"
+[ -s "$dir/header" ]
+printf '%s\n' NAME SYNOPSIS DESCRIPTION 'RETURN VALUE' ERRORS NOTES EXAMPLES 'SEE ALSO' \
+	>"$dir/order"
+: >"$dir/named"
+: >"$dir/declared"
+
+for page in man/*.3 man/*.7; do
+	base=${page#man/}
+	case $(head -n 1 "$page") in
+	.so*) continue ;;
+	esac
+	names "$page" >"$dir/names"
+	grep -qx "${base%.*}" "$dir/names" || fail "$page does not name itself"
+
+	sed -n 's/^\.SH //p' "$page" >"$dir/sections"
+	same "$page: sections, expected (-) and found (+)" "$dir/order" "$dir/sections"
+
+	sed -n 's/^\.BR \(asynctimer[a-z0-9_]*\) "\{0,1\}(\([0-9]\{0,1\}\)).*/\1.\2/p' "$page" |
+		sed 's/\.$/.3/' | sort -u >"$dir/references"
+	[ -s "$dir/references" ] || fail "$page refers to no other"
+	while read -r reference; do
+		[ -e "man/$reference" ] || fail "$page refers to $reference, which is no page"
+	done <"$dir/references"
+
+	section "$page" EXAMPLES | awk -v path="$dir/$base" '
+		/^\.EX/ { code = path "." ++count ".c"; next }
+		/^\.EE/ { code = "" }
+		code { print >code }'
+	for code in "$dir/$base".*.c; do
+		if [ ! -e "$code" ]; then
+			fail "$page has no example"
+			break
+		fi
+		sed 's/\\-/-/g; s/\\e/\\/g' "$code" >"$dir/example.c"
+		compile -Iinclude -O2 -Wall -Wextra -Werror -c -o "$dir/example.o" "$dir/example.c" ||
+			fail "$page: an example does not compile"
+	done
+
+	[ "${base##*.}" = 3 ] || continue
+	cat "$dir/names" >>"$dir/named"
+	synopsis "$page" >"$dir/synopsis"
+	cat "$dir/synopsis" >>"$dir/declared"
+	grep -o 'asynctimer_[a-z0-9_]*(' "$dir/synopsis" | tr -d '(' >"$dir/functions_declared"
+	same "$page: NAME (-) and SYNOPSIS (+)" "$dir/names" "$dir/functions_declared"
+
+	while read -r name; do
+		[ "$name" = "${base%.3}" ] && continue
+		echo ".so man3/$base" | cmp -s - "man/$name.3" ||
+			fail "man/$name.3 is no link to $page"
+	done <"$dir/names"
+done
+
+sort -o "$dir/named" "$dir/named"
+same 'exported functions (-) and those in a NAME (+)' "$dir/functions" "$dir/named"
+sort -o "$dir/declared" "$dir/declared"
+same 'header (-) and SYNOPSIS (+)' "$dir/header" "$dir/declared"
+for page in man/*.3; do
+	basename "$page" .3
+done | sort >"$dir/files"
+same 'exported functions (-) and pages (+)' "$dir/functions" "$dir/files"
+
+skipped=
+for page in man/*.3 man/*.7; do
+	case $(head -n 1 "$page") in
+	.so*) continue ;;
+	esac
+	if command -v mandoc >/dev/null; then
+		mandoc -T lint "$page" || :
+	elif man --help 2>&1 | grep -q -e --warnings; then
+		{ man --warnings -E UTF-8 -l "$page" >/dev/null || :; } 2>&1
+	else
+		skipped=yes
+	fi
+done >"$dir/lint"
+if [ -s "$dir/lint" ]; then
+	cat "$dir/lint"
+	failed=yes
+fi
+
+[ -z "$failed" ] || exit 1
+if [ "$skipped" ]; then
+	echo 'SKIP: all is well but the markup, which neither mandoc nor man-db is here to check'
+	exit 77
+fi
