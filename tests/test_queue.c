@@ -35,7 +35,7 @@ static uint64_t random_below(uint64_t limit)
 
 static bool node_before(const struct node *a, const struct node *b)
 {
-	return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : before(a->order, b->order);
+	return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : (int32_t)(a->order - b->order) < 0;
 }
 
 /* What is written in queue.h and in its comments, of everything in there. The nodes counted. */

@@ -61,6 +61,13 @@ void spin_until(int clock, uint64_t until_ns);
 /* Open descriptors of this process. */
 int count_fds(void);
 
+/* watch_new for a shared timer. */
+struct watched *watch_new_shared(struct watched *watched, int clock, uint64_t interval_ns, int policy,
+				 uint64_t slack_ns);
+
+/* `reactor` is a virtual one from here on. */
+void use_virtual_reactor(void);
+
 /* Ends the program with automake's "skipped", saying why. */
 _Noreturn void skip_all(const char *why);
 
