@@ -236,6 +236,10 @@ START_TEST(a_reactor_late_to_the_very_point_runs_it)
 	advance(500);
 	expect_tick(&kept.ticks[1], 400, 400, 0, 2);
 	expect(&kept, 1, 100, 400, 500);
+	block(550, 700);
+	advance(200);
+	expect_tick(&kept.ticks[0], 700, 700, 0, 1);
+	expect(&kept, 1, 700);
 }
 END_TEST
 
@@ -1144,6 +1148,29 @@ START_TEST(a_fixed_delay_with_slack_counts_from_its_completion)
 }
 END_TEST
 
+START_TEST(a_tick_deferred_holds_up_nothing_of_another_slack)
+{
+	struct kept deferred, same, later;
+
+	use_virtual_reactor();
+	keep_new(&deferred, 100, SCHEDULE, 5);
+	deferred.watched.result = ASYNCTIMER_PENDING;
+	keep_new(&same, 100, SCHEDULE, 0);
+	keep_new(&later, 130, DELAY, 10);
+	asynctimer_start(deferred.timer);
+	asynctimer_start(same.timer);
+	asynctimer_start(later.timer);
+	advance(310);
+	expect(&deferred, 1, 100);
+	expect(&same, 1, 100, 200, 300);
+	expect(&later, 1, 140, 280);
+	must(asynctimer_complete(deferred.timer, 1, 0));
+	advance(90);
+	expect(&deferred, 1, 400);
+	must(asynctimer_complete(deferred.timer, 4, 0));
+}
+END_TEST
+
 /* Names of the timers in the order in which they ran. */
 static char ran_as[64];
 
@@ -1996,6 +2023,7 @@ int main(void)
 			 a_year_of_a_thousand_timers_conserves_every_tick,
 			 slack_wakes_at_the_earliest_due_plus_slack,
 			 a_fixed_delay_with_slack_counts_from_its_completion,
+			 a_tick_deferred_holds_up_nothing_of_another_slack,
 			 equal_due_times_run_in_armed_order,
 			 equal_due_times_run_in_armed_order_whatever_their_slack,
 			 random_timers_do_as_the_model_says,
