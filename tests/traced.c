@@ -37,6 +37,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "delay") == 0)
 		policy = ASYNCTIMER_FIXED_DELAY;
+	alarm(60);
 	mark("new");
 	if (asynctimer_reactor_new(&reactor) < 0 ||
 	    asynctimer_new(reactor, CLOCK_MONOTONIC, 20 * ASYNCTIMER_MILLISECOND, policy, on_tick,

@@ -114,6 +114,23 @@ struct watched *watch_new(struct watched *watched, int clock, uint64_t interval_
 	return watched;
 }
 
+struct watched *watch_new_shared(struct watched *watched, int clock, uint64_t interval_ns, int policy,
+				 uint64_t slack_ns)
+{
+	watched->clock = clock;
+	if (policy == ASYNCTIMER_FIXED_SCHEDULE)
+		watched->interval_ns = interval_ns;
+	must(asynctimer_new_shared(reactor, clock, interval_ns, policy, slack_ns, on_tick, watched,
+				   &watched->timer));
+	return watched;
+}
+
+void use_virtual_reactor(void)
+{
+	ck_assert_int_eq(asynctimer_reactor_free(reactor), 0);
+	must(asynctimer_reactor_new_virtual(&reactor));
+}
+
 int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
 	struct watched *watched = data;

@@ -91,6 +91,13 @@ void *run_reactor(void *data);
 /* How many descriptors its epoll reports; level-triggered, so a look changes nothing. */
 int readable(struct asynctimer_reactor *of);
 
+/* watch_new for a shared timer. */
+struct watched *watch_new_shared(struct watched *watched, int clock, uint64_t interval_ns, int policy,
+				 uint64_t slack_ns);
+
+/* `reactor` is a virtual one from here on. */
+void use_virtual_reactor(void);
+
 /* Ends the program with automake's "skipped", saying why. */
 _Noreturn void skip_all(const char *why);
 

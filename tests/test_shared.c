@@ -1,0 +1,934 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared timers on the real kernel: what the virtual clock can't show. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <search.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define SCHEDULE ASYNCTIMER_FIXED_SCHEDULE
+#define DELAY ASYNCTIMER_FIXED_DELAY
+#define SECOND ASYNCTIMER_SECOND
+#define HOUR (3600 * SECOND)
+
+static const int clocks[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME };
+
+/*
+ * Calls that acquire something: counted, and one in turn made to fail.
+ */
+
+enum call {
+	NONE, MALLOC, CALLOC, REALLOC, MEMALIGN, MMAP, TSEARCH, TIMERFD_CREATE, EPOLL_CTL_ADDS, CALLS
+};
+
+static volatile bool in_library;	/* Check makes such calls too */
+static volatile enum call fail;
+static volatile int fail_at;
+static volatile int fail_error;
+static volatile unsigned calls[CALLS];
+static size_t mapped;
+
+static bool fails(enum call call)
+{
+	if (!in_library)
+		return false;
+	calls[call]++;
+	if (call != fail || (fail_at -= 1))
+		return false;
+	errno = fail_error;
+	return true;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return fails(MALLOC) ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return fails(CALLOC) ? NULL : __real_calloc(count, size);
+}
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return fails(REALLOC) ? NULL : __real_realloc(memory, size);
+}
+
+int __real_posix_memalign(void **ret, size_t alignment, size_t size);
+int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
+int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
+{
+	return fails(MEMALIGN) ? ENOMEM : __real_posix_memalign(ret, alignment, size);
+}
+
+/* off_t may be wider than long, and the function then another; the library's offset is 0. */
+void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
+void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset)
+{
+	if (fails(MMAP))
+		return MAP_FAILED;
+	mapped += length;
+	return __real_mmap(at, length, protection, flags, fd, offset);
+}
+
+void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	return __wrap_mmap(at, length, protection, flags, fd, (long)offset);
+}
+
+int __real_munmap(void *at, size_t length);
+int __wrap_munmap(void *at, size_t length);
+int __wrap_munmap(void *at, size_t length)
+{
+	mapped -= length;
+	return __real_munmap(at, length);
+}
+
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+	return fails(TSEARCH) ? NULL : __real_tsearch(key, root, compare);
+}
+
+int __real_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags)
+{
+	return fails(TIMERFD_CREATE) ? -1 : __real_timerfd_create(clock, flags);
+}
+
+int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+	if (operation == EPOLL_CTL_ADD && fails(EPOLL_CTL_ADDS))
+		return -1;
+	return __real_epoll_ctl(epoll_fd, operation, fd, event);
+}
+
+static unsigned acquired(void)
+{
+	unsigned sum = 0;
+
+	for (int call = 0; call < CALLS; call++)
+		sum += calls[call];
+	return sum;
+}
+
+/*
+ * Shorthands.
+ */
+
+static unsigned ticks;		/* of quick timers; several threads: atomic */
+
+static int quick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	(void)timer;
+	(void)data;
+	if (tick->now_ns < tick->due_ns)
+		ck_abort_msg("a callback was early");
+	__atomic_add_fetch(&ticks, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static struct asynctimer *quick_new(int clock, uint64_t interval_ns, uint64_t slack_ns)
+{
+	struct asynctimer *timer;
+
+	must(asynctimer_new_shared(reactor, clock, interval_ns, SCHEDULE, slack_ns, quick, NULL,
+				   &timer));
+	return timer;
+}
+
+/* Only a hang ends it early, and then the test fails by Check's timeout. */
+#define dispatch_until_that(condition)                                                             \
+	do {                                                                                       \
+		while (!(condition))                                                               \
+			must(asynctimer_reactor_dispatch(reactor, -1));                            \
+	} while (0)
+
+static void *run_it(void *data)
+{
+	must(asynctimer_reactor_run(data));
+	return NULL;
+}
+
+static pthread_t in_thread(void *(*function)(void *data))
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, function, reactor), 0);
+	return thread;
+}
+
+#define wait_for(flag)                                                                             \
+	do {                                                                                       \
+		while (!__atomic_load_n(&(flag), __ATOMIC_SEQ_CST))                                \
+			sched_yield();                                                             \
+	} while (0)
+#define set(flag) __atomic_store_n(&(flag), 1, __ATOMIC_SEQ_CST)
+
+/*
+ * Ticks.
+ */
+
+START_TEST(shared_timers_of_each_clock_keep_their_grid)
+{
+	struct watched watched[3][2] = { { { .callbacks = 0 } } };
+
+	for (int i = 0; i < 3; i++) {
+		watch_new_shared(&watched[i][0], clocks[i], 3 * MS, SCHEDULE, 0);
+		watch_new_shared(&watched[i][1], clocks[i], 2 * MS,
+				 clocks[i] == CLOCK_REALTIME ? SCHEDULE : DELAY, MS);
+		asynctimer_start(watched[i][0].timer);
+		asynctimer_start(watched[i][1].timer);
+	}
+	for (int i = 0; i < 3; i++)
+		dispatch_until_that(watched[i][0].callbacks >= 20 && watched[i][1].callbacks >= 20);
+}
+END_TEST
+
+START_TEST(own_and_shared_timers_of_all_kinds_in_one_reactor)
+{
+	static struct watched watched[120];
+	struct asynctimer_stats stats;
+
+	for (unsigned i = 0; i < 120; i++) {
+		int clock = clocks[i % 3];
+		int policy = clock == CLOCK_REALTIME || i % 2 ? SCHEDULE : DELAY;
+		uint64_t interval_ns = 2 * MS + 37 * US * i;
+
+		if (i % 4 == 0)
+			watch_new(&watched[i], clock, interval_ns, policy);
+		else
+			watch_new_shared(&watched[i], clock, interval_ns, policy, i % 7 * 250 * US);
+		if (i % 5)
+			asynctimer_start(watched[i].timer);
+		else
+			asynctimer_start_after(watched[i].timer, i * 100 * US);
+	}
+	for (unsigned i = 0; i < 120; i++)
+		dispatch_until_that(watched[i].callbacks >= 10);
+	for (unsigned i = 0; i < 120; i++) {
+		must(asynctimer_get_stats(watched[i].timer, &stats));
+		ck_assert_uint_eq(stats.callbacks, watched[i].callbacks);
+		ck_assert_uint_eq(stats.callbacks + stats.skipped_busy + stats.skipped_late,
+				  watched[i].last.number);
+	}
+}
+END_TEST
+
+START_TEST(timers_due_within_a_slack_share_a_wake_up)
+{
+	enum { COUNT = 50 };
+	struct asynctimer *timers[COUNT];
+	uint64_t due_ns = now_mono() + 100 * MS;
+	int ran;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		timers[i] = quick_new(CLOCK_MONOTONIC, HOUR, 200 * MS);
+		asynctimer_start_at(timers[i], due_ns + i * MS);
+	}
+	/* Nothing wakes it before the first's due + slack, when all are due. */
+	ran = must(asynctimer_reactor_dispatch(reactor, -1));
+	ck_assert_int_eq(ran, COUNT);
+	ck_assert_uint_ge(now_mono(), due_ns + 200 * MS);
+}
+END_TEST
+
+START_TEST(the_smallest_due_plus_slack_wakes_for_all_that_is_due)
+{
+	struct asynctimer *patient = quick_new(CLOCK_MONOTONIC, HOUR, HOUR - 1);
+	struct asynctimer *exact = quick_new(CLOCK_MONOTONIC, HOUR, 0);
+	uint64_t due_ns = now_mono() + 20 * MS;
+
+	asynctimer_start_at(patient, due_ns - MS);
+	asynctimer_start_at(exact, due_ns);
+	ck_assert_int_eq(must(asynctimer_reactor_dispatch(reactor, -1)), 2);
+	ck_assert_uint_ge(now_mono(), due_ns);
+}
+END_TEST
+
+START_TEST(what_is_due_already_runs_without_a_wait)
+{
+	struct asynctimer *timer = quick_new(CLOCK_MONOTONIC, HOUR, 0);
+
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(asynctimer_start_after(timer, 0), 1);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 1);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+		ck_assert_int_eq(asynctimer_stop(timer), 1);
+	}
+}
+END_TEST
+
+static struct asynctimer *pair[2];
+static int what;
+static unsigned ran[2];
+
+static int at_the_other(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	struct asynctimer *other = pair[timer == pair[0]];
+
+	(void)tick;
+	(void)data;
+	ran[timer == pair[1]]++;
+	if (ran[0] + ran[1] > 1)
+		return 0;
+	if (what == 3) {
+		asynctimer_free(other);
+		return 0;
+	}
+	ck_assert_int_eq(what == 1 ? asynctimer_stop_nowait(other) : asynctimer_stop(other), 1);
+	if (what == 2)
+		ck_assert_int_eq(asynctimer_start(other), 1);
+	return 0;
+}
+
+START_TEST(of_two_due_in_one_wake_up_the_first_keeps_the_second_from_running)
+{
+	for (what = 0; what < 4; what++) {
+		for (int first = 0; first < 2; first++) {
+			ran[0] = ran[1] = 0;
+			for (int i = 0; i < 2; i++)
+				must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR, SCHEDULE,
+							   first ? 0 : (uint64_t)i, at_the_other, NULL,
+							   &pair[i]));
+			asynctimer_start_after(pair[first], 0);
+			asynctimer_start_after(pair[!first], 0);
+			ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+			ck_assert_uint_eq(ran[first], 1);
+			ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, MS), 0);
+			asynctimer_free(pair[first]);
+			if (what < 3) {
+				ck_assert_int_eq(asynctimer_is_started(pair[!first]), what == 2);
+				asynctimer_free(pair[!first]);
+			}
+		}
+	}
+}
+END_TEST
+
+/*
+ * Descriptors and memory.
+ */
+
+START_TEST(a_clock_takes_a_pair_of_descriptors_however_many_its_timers)
+{
+	int before = count_fds();
+
+	for (int i = 0; i < 3; i++) {
+		quick_new(clocks[i], HOUR, 0);
+		ck_assert_int_eq(count_fds(), before + 2 * (i + 1));
+	}
+	for (unsigned i = 0; i < 10000; i++)
+		asynctimer_start(quick_new(clocks[i % 3], HOUR, i % 10));
+	must(asynctimer_reactor_dispatch(reactor, 0));
+	ck_assert_int_eq(count_fds(), before + 6);
+}
+END_TEST
+
+START_TEST(start_stop_set_interval_and_ticks_acquire_nothing)
+{
+	enum { COUNT = 500 };
+	static struct asynctimer *timers[COUNT];
+	unsigned before;
+
+	in_library = true;
+	for (unsigned i = 0; i < COUNT; i++)
+		timers[i] = quick_new(clocks[i % 3], MS + i * US, i % 5 * 100 * US);
+	in_library = false;
+	before = acquired();
+	ck_assert_uint_gt(before, 0);
+	in_library = true;
+	for (unsigned round = 0; round < 30; round++) {
+		for (unsigned i = 0; i < COUNT; i++) {
+			asynctimer_stop(timers[i]);
+			asynctimer_start_after(timers[i], (COUNT - i) * (round % 2) * US);
+			asynctimer_set_interval(timers[i], MS + (i + round % 3) * US);
+		}
+		for (unsigned target = ticks + COUNT; ticks < target;)
+			must(asynctimer_reactor_dispatch(reactor, -1));
+	}
+	in_library = false;
+	ck_assert_uint_eq(acquired(), before);
+}
+END_TEST
+
+/* A new of the how many-th lane and timer: what fails may differ. */
+static void each_call_fails(enum call call, int error, uint64_t slack_ns, int clock, unsigned at_least)
+{
+	unsigned failures = 0;
+
+	for (int at = 1;; at++) {
+		struct asynctimer *timer = (struct asynctimer *)&fail;
+		int before = count_fds();
+		size_t mapped_before = mapped;
+		int r;
+
+		fail = call;
+		fail_at = at;
+		fail_error = error;
+		in_library = true;
+		r = asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, slack_ns, quick, NULL, &timer);
+		in_library = false;
+		fail = NONE;
+		if (r == 0) {
+			ck_assert_uint_ge(failures, at_least);
+			asynctimer_free(timer);
+			return;
+		}
+		failures++;
+		ck_assert_int_eq(r, -error);
+		ck_assert_ptr_eq(timer, (struct asynctimer *)&fail);
+		ck_assert_uint_eq(mapped, mapped_before);
+		/* The pair may have come, to stay: nothing else. */
+		ck_assert_int_eq((count_fds() - before) % 2, 0);
+		if (call == TIMERFD_CREATE || call == EPOLL_CTL_ADDS)
+			ck_assert_int_eq(count_fds(), before);
+		must(asynctimer_reactor_dispatch(reactor, 0));
+	}
+}
+
+START_TEST(each_call_of_new_shared_may_fail)
+{
+	struct watched watched = { 0 };
+
+	each_call_fails(TIMERFD_CREATE, EMFILE, 0, CLOCK_MONOTONIC, 2);
+	each_call_fails(TIMERFD_CREATE, ENFILE, 0, CLOCK_BOOTTIME, 2);
+	each_call_fails(EPOLL_CTL_ADDS, ENOSPC, 0, CLOCK_REALTIME, 2);
+	for (uint64_t slack_ns = 0; slack_ns < 3; slack_ns++) {
+		each_call_fails(CALLOC, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
+		each_call_fails(TSEARCH, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
+		each_call_fails(MEMALIGN, ENOMEM, slack_ns, CLOCK_MONOTONIC, 3);
+		if (slack_ns == 0)
+			each_call_fails(MMAP, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
+		quick_new(CLOCK_MONOTONIC, HOUR, slack_ns);
+	}
+	watch_new_shared(&watched, CLOCK_MONOTONIC, MS, SCHEDULE, 0);
+	asynctimer_start(watched.timer);
+	dispatch_until_that(watched.callbacks >= 5);
+}
+END_TEST
+
+START_TEST(a_failed_new_harms_no_timer_that_runs)
+{
+	enum { COUNT = 300 };
+	static struct watched watched[COUNT];
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		watch_new_shared(&watched[i], CLOCK_MONOTONIC, MS + i * US, SCHEDULE, i % 3 * US);
+		asynctimer_start(watched[i].timer);
+	}
+	for (unsigned i = 0; i < 40; i++) {
+		each_call_fails(MEMALIGN, ENOMEM, i, CLOCK_MONOTONIC, 0);
+		each_call_fails(CALLOC, ENOMEM, 100 + i, CLOCK_MONOTONIC, 1);
+		each_call_fails(TSEARCH, ENOMEM, 200 + i, CLOCK_MONOTONIC, 1);
+		quick_new(CLOCK_MONOTONIC, HOUR, i);
+	}
+	for (unsigned i = 0; i < COUNT; i++)
+		watched[i].callbacks = 0;
+	for (unsigned i = 0; i < COUNT; i++)
+		dispatch_until_that(watched[i].callbacks >= 3);
+}
+END_TEST
+
+START_TEST(out_of_descriptors_new_shared_fails_and_works_later)
+{
+	struct rlimit limit, low;
+	struct asynctimer *timer = NULL;
+	int before = count_fds();
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* Room for none and for one of the pair: count_fds sees its own, and "." and "..". */
+	for (unsigned room = 0; room < 2; room++) {
+		int highest = dup(0);
+
+		ck_assert_int_ge(highest, 0);
+		close(highest);
+		low = (struct rlimit){ (rlim_t)highest + room, limit.rlim_max };
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+		ck_assert_int_eq(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, MS, SCHEDULE, 0, quick,
+						       NULL, &timer), -EMFILE);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		ck_assert_ptr_null(timer);
+		ck_assert_int_eq(count_fds(), before);
+	}
+	asynctimer_start(quick_new(CLOCK_MONOTONIC, MS, 0));
+	dispatch_until_that(ticks >= 3);
+}
+END_TEST
+
+static long resident(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long size, pages;
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%ld %ld", &size, &pages), 2);
+	fclose(file);
+	return pages;
+}
+
+START_TEST(new_and_free_in_turn_keep_no_memory)
+{
+	size_t before = mapped;
+	long pages = 0;
+
+	for (unsigned i = 0; i < 110000; i++) {
+		struct asynctimer *timer = quick_new(CLOCK_MONOTONIC, HOUR, i % 100);
+
+		asynctimer_start(timer);
+		asynctimer_free(timer);
+		if (i == 10000)
+			pages = resident();
+	}
+	ck_assert_uint_eq(mapped, before);
+	ck_assert_int_lt(resident(), pages + 256);
+}
+END_TEST
+
+START_TEST(a_fleet_freed_is_given_back)
+{
+	enum { COUNT = 40000 };
+	static struct asynctimer *timers[COUNT];
+	size_t before = mapped;
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < COUNT; i++) {
+			timers[i] = quick_new(CLOCK_MONOTONIC, HOUR, 0);
+			asynctimer_start(timers[i]);
+		}
+		ck_assert_uint_gt(mapped, before + COUNT * 128);
+		for (unsigned i = 0; i < COUNT; i++)
+			asynctimer_free(timers[(i * 7919) % COUNT]);
+		ck_assert_uint_eq(mapped, before);
+	}
+}
+END_TEST
+
+/*
+ * Several threads.
+ */
+
+START_TEST(a_start_that_is_now_the_earliest_wakes_a_thread_that_waits)
+{
+	pthread_t thread;
+
+	/* One lane, then two; each is far earlier than all before. */
+	for (uint64_t slack_ns = 0; slack_ns < 2; slack_ns++)
+		asynctimer_start(quick_new(CLOCK_MONOTONIC, HOUR, slack_ns));
+	thread = in_thread(run_it);
+	for (unsigned i = 0; i < 300; i++) {
+		struct asynctimer *timer = quick_new(clocks[i % 3], HOUR, i % 4);
+		unsigned before = __atomic_load_n(&ticks, __ATOMIC_SEQ_CST);
+
+		asynctimer_start_after(timer, i % 2 * 200 * US);
+		while (__atomic_load_n(&ticks, __ATOMIC_SEQ_CST) == before)
+			sched_yield();
+		asynctimer_free(timer);
+	}
+	asynctimer_reactor_stop(reactor);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+START_TEST(set_interval_to_an_earlier_tick_wakes_a_thread_that_waits)
+{
+	struct asynctimer *timer = quick_new(CLOCK_MONOTONIC, HOUR, 0);
+	pthread_t thread;
+
+	asynctimer_start(timer);
+	thread = in_thread(run_it);
+	for (unsigned i = 0; i < 100; i++) {
+		unsigned before = __atomic_load_n(&ticks, __ATOMIC_SEQ_CST);
+
+		must(asynctimer_set_interval(timer, MS));
+		while (__atomic_load_n(&ticks, __ATOMIC_SEQ_CST) == before)
+			sched_yield();
+		must(asynctimer_set_interval(timer, HOUR));
+	}
+	asynctimer_reactor_stop(reactor);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+static int slow_waits;
+static int other_ran;
+
+static int slow(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	(void)timer;
+	(void)tick;
+	(void)data;
+	set(slow_waits);
+	wait_for(other_ran);
+	return 0;
+}
+
+static int release_slow(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	(void)timer;
+	(void)tick;
+	(void)data;
+	if (__atomic_load_n(&slow_waits, __ATOMIC_SEQ_CST))
+		set(other_ran);
+	return 0;
+}
+
+/* The slow callback ends only once the other one ran: in one thread that would never be. */
+START_TEST(a_slow_callback_delays_no_other_while_a_thread_idles)
+{
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		threads[i] = in_thread(run_it);
+	for (unsigned round = 0; round < 60; round++) {
+		/* Due together, a little later, or at once with the slow one already running. */
+		static const uint64_t later_ns[] = { 0, 10 * US, 100 * US, 3 * MS };
+		struct asynctimer *one, *other;
+		uint64_t due_ns = now_mono() + 2 * MS;
+		int clock = clocks[round % 2];
+
+		slow_waits = other_ran = 0;
+		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0, slow, NULL,
+					   &one));
+		must(asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, round % 3 * 5, release_slow,
+					   NULL, &other));
+		asynctimer_set_interval(other, 4 * MS);
+		asynctimer_start_at(one, due_ns);
+		asynctimer_start_at(other, (clock == CLOCK_MONOTONIC ? due_ns : now_on(clock) + 2 * MS) +
+					   later_ns[round % 4]);
+		wait_for(other_ran);
+		asynctimer_free(other);
+		asynctimer_free(one);
+	}
+	asynctimer_reactor_stop(reactor);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
+#define FLEET 200
+
+static struct overlap {
+	struct asynctimer *timer;
+	int inside;
+	uint64_t number;
+} overlaps[FLEET];
+
+static int alone(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	struct overlap *overlap = data;
+
+	(void)timer;
+	if (__atomic_exchange_n(&overlap->inside, 1, __ATOMIC_SEQ_CST))
+		ck_abort_msg("two callbacks of one timer overlap");
+	if (tick->number != overlap->number + 1 + tick->skipped_busy + tick->skipped_late ||
+	    tick->now_ns < tick->due_ns)
+		ck_abort_msg("tick %llu after %llu", (unsigned long long)tick->number,
+			     (unsigned long long)overlap->number);
+	overlap->number = tick->number;
+	spin_until(CLOCK_MONOTONIC, now_mono() + tick->number % 4 * 20 * US);
+	__atomic_store_n(&overlap->inside, 0, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&ticks, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+START_TEST(several_threads_run_each_timer_alone)
+{
+	pthread_t threads[4];
+
+	for (unsigned i = 0; i < FLEET; i++) {
+		must(asynctimer_new_shared(reactor, clocks[i % 3], MS + 10 * US * i, SCHEDULE,
+					   i % 4 * 100 * US, alone, &overlaps[i], &overlaps[i].timer));
+		asynctimer_start(overlaps[i].timer);
+	}
+	for (int i = 0; i < 4; i++)
+		threads[i] = in_thread(run_it);
+	while (__atomic_load_n(&ticks, __ATOMIC_SEQ_CST) < 20000) {
+		unsigned which = (unsigned)random() % FLEET;
+
+		ck_assert_int_ge(asynctimer_stop(overlaps[which].timer), 0);
+		if (__atomic_load_n(&overlaps[which].inside, __ATOMIC_SEQ_CST))
+			ck_abort_msg("it runs after its stop");
+		ck_assert_int_eq(asynctimer_start(overlaps[which].timer), 1);
+		sched_yield();
+	}
+	asynctimer_reactor_stop(reactor);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
+/*
+ * Overload: callbacks so slow that something is always due.
+ */
+
+static void overload(void)
+{
+	static struct watched watched[20];
+
+	for (unsigned i = 0; i < 20; i++) {
+		watch_new_shared(&watched[i], CLOCK_MONOTONIC, 100 * US, SCHEDULE, 0);
+		watched[i].work_ns = 150 * US;
+		asynctimer_start(watched[i].timer);
+	}
+}
+
+START_TEST(in_overload_own_timers_get_their_turn)
+{
+	struct watched own = { .stop_after = 20 };
+
+	overload();
+	watch_new(&own, CLOCK_MONOTONIC, MS, SCHEDULE);
+	asynctimer_start(own.timer);
+	must(asynctimer_reactor_run(reactor));
+	ck_assert_uint_eq(own.callbacks, 20);
+}
+END_TEST
+
+START_TEST(in_overload_other_clocks_get_their_turn)
+{
+	struct watched other = { .stop_after = 20 };
+
+	overload();
+	watch_new_shared(&other, CLOCK_BOOTTIME, MS, SCHEDULE, 0);
+	asynctimer_start(other.timer);
+	must(asynctimer_reactor_run(reactor));
+	ck_assert_uint_eq(other.callbacks, 20);
+}
+END_TEST
+
+START_TEST(in_overload_dispatch_returns)
+{
+	overload();
+	for (unsigned i = 0; i < 50; i++) {
+		int callbacks = must(asynctimer_reactor_dispatch(reactor, -1));
+
+		/* None twice, but for what the pair reported after the wake. */
+		ck_assert_int_ge(callbacks, 1);
+		ck_assert_int_le(callbacks, 3 * 20);
+	}
+}
+END_TEST
+
+static void *stop_it(void *data)
+{
+	while (__atomic_load_n(&ticks, __ATOMIC_SEQ_CST) < 10)
+		sched_yield();
+	asynctimer_reactor_stop(data);
+	return NULL;
+}
+
+START_TEST(in_overload_reactor_stop_stops)
+{
+	pthread_t thread;
+
+	overload();
+	asynctimer_start(quick_new(CLOCK_MONOTONIC, 100 * US, 0));
+	thread = in_thread(stop_it);
+	must(asynctimer_reactor_run(reactor));
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+	ck_assert_int_ge(asynctimer_reactor_dispatch(reactor, 0), 1);
+}
+END_TEST
+
+START_TEST(in_overload_all_timers_get_their_turn)
+{
+	static struct watched watched[50];
+
+	for (unsigned i = 0; i < 50; i++) {
+		watch_new_shared(&watched[i], CLOCK_MONOTONIC, 20 * US + i * US, SCHEDULE, 0);
+		watched[i].work_ns = 30 * US;
+		asynctimer_start(watched[i].timer);
+	}
+	for (unsigned i = 0; i < 50; i++)
+		dispatch_until_that(watched[i].callbacks >= 10);
+}
+END_TEST
+
+/*
+ * In another loop.
+ */
+
+/* An outer loop that gets one edge for what is there, and dispatches once for it. */
+static int outer_new(void)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	int outer = must(epoll_create1(EPOLL_CLOEXEC));
+
+	ck_assert_int_eq(epoll_ctl(outer, EPOLL_CTL_ADD, asynctimer_reactor_fd(reactor), &event), 0);
+	return outer;
+}
+
+static void edge(int outer)
+{
+	struct epoll_event event;
+
+	/* A lost edge is a hang. */
+	ck_assert_int_eq(must(epoll_wait(outer, &event, 1, 60000)), 1);
+	must(asynctimer_reactor_dispatch(reactor, 0));
+}
+
+START_TEST(an_edge_triggered_host_loses_nothing_of_a_fleet)
+{
+	static struct watched watched[300];
+	int outer = outer_new();
+
+	for (unsigned i = 0; i < 300; i++) {
+		watch_new_shared(&watched[i], clocks[i % 3], 5 * MS + i % 100 * 10 * US, SCHEDULE,
+				 i % 5 * 300 * US);
+		asynctimer_start(watched[i].timer);
+	}
+	for (unsigned i = 0; i < 300; i++)
+		while (watched[i].callbacks < 20)
+			edge(outer);
+	close(outer);
+}
+END_TEST
+
+START_TEST(an_edge_triggered_host_loses_nothing_in_overload)
+{
+	struct watched own = { 0 };
+	int outer = outer_new();
+
+	overload();
+	watch_new(&own, CLOCK_MONOTONIC, MS, SCHEDULE);
+	asynctimer_start(own.timer);
+	while (own.callbacks < 30)
+		edge(outer);
+	close(outer);
+}
+END_TEST
+
+START_TEST(an_edge_triggered_host_sees_what_starts_between_its_dispatches)
+{
+	int outer = outer_new();
+
+	for (unsigned i = 0; i < 200; i++) {
+		struct asynctimer *timer = quick_new(clocks[i % 3], HOUR, i % 7);
+		unsigned before = ticks;
+
+		asynctimer_start_after(timer, i % 3 * 50 * US);
+		while (ticks == before)
+			edge(outer);
+		asynctimer_free(timer);
+	}
+	close(outer);
+}
+END_TEST
+
+START_TEST(what_came_due_while_the_reactor_was_stopped_runs_after_restart)
+{
+	struct watched watched = { 0 };
+
+	watch_new_shared(&watched, CLOCK_MONOTONIC, 5 * MS, SCHEDULE, 0);
+	asynctimer_start(watched.timer);
+	dispatch_until_that(watched.callbacks >= 1);
+	for (unsigned i = 2; i < 12; i++) {
+		asynctimer_reactor_stop(reactor);
+		spin_until(CLOCK_MONOTONIC, watched.last.due_ns + 11 * MS);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 0);
+		must(asynctimer_reactor_run(reactor));
+		ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
+		ck_assert_uint_ge(watched.last.skipped_late, 1);
+		ck_assert_uint_eq(watched.callbacks, i);
+	}
+}
+END_TEST
+
+/*
+ * Fork.
+ */
+
+static void child_frees(bool timers_first, struct asynctimer *const *timers, unsigned count)
+{
+	int status;
+	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		/* No Check in here: an exit status says which line failed. */
+		if (asynctimer_start(timers[0]) != -ECHILD || asynctimer_stop(timers[0]) != -ECHILD ||
+		    asynctimer_set_interval(timers[0], MS) != -ECHILD)
+			_exit(2);
+		if (asynctimer_reactor_dispatch(reactor, 0) != -ECHILD)
+			_exit(3);
+		for (unsigned i = 0; timers_first && i < count; i++)
+			asynctimer_free(timers[i]);
+		if (asynctimer_reactor_free(reactor) != -ECHILD)
+			_exit(4);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+
+START_TEST(a_childs_frees_are_not_felt_by_the_parent)
+{
+	struct watched watched[30] = { { .callbacks = 0 } };
+	struct asynctimer *timers[30];
+
+	for (unsigned i = 0; i < 30; i++) {
+		watch_new_shared(&watched[i], clocks[i % 3], 2 * MS, SCHEDULE, i % 4 * 100 * US);
+		timers[i] = watched[i].timer;
+		asynctimer_start(timers[i]);
+	}
+	for (unsigned round = 0; round < 4; round++) {
+		child_frees(round % 2, timers, 30);
+		for (unsigned i = 0; i < 30; i++)
+			watched[i].callbacks = 0;
+		for (unsigned i = 0; i < 30; i++)
+			dispatch_until_that(watched[i].callbacks >= 5);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("shared", shared_timers_of_each_clock_keep_their_grid,
+			 own_and_shared_timers_of_all_kinds_in_one_reactor,
+			 timers_due_within_a_slack_share_a_wake_up,
+			 the_smallest_due_plus_slack_wakes_for_all_that_is_due,
+			 what_is_due_already_runs_without_a_wait,
+			 of_two_due_in_one_wake_up_the_first_keeps_the_second_from_running,
+			 a_clock_takes_a_pair_of_descriptors_however_many_its_timers,
+			 start_stop_set_interval_and_ticks_acquire_nothing,
+			 each_call_of_new_shared_may_fail, a_failed_new_harms_no_timer_that_runs,
+			 out_of_descriptors_new_shared_fails_and_works_later,
+			 new_and_free_in_turn_keep_no_memory, a_fleet_freed_is_given_back,
+			 a_start_that_is_now_the_earliest_wakes_a_thread_that_waits,
+			 set_interval_to_an_earlier_tick_wakes_a_thread_that_waits,
+			 a_slow_callback_delays_no_other_while_a_thread_idles,
+			 several_threads_run_each_timer_alone,
+			 in_overload_own_timers_get_their_turn,
+			 in_overload_other_clocks_get_their_turn, in_overload_dispatch_returns,
+			 in_overload_reactor_stop_stops, in_overload_all_timers_get_their_turn,
+			 an_edge_triggered_host_loses_nothing_of_a_fleet,
+			 an_edge_triggered_host_loses_nothing_in_overload,
+			 an_edge_triggered_host_sees_what_starts_between_its_dispatches,
+			 what_came_due_while_the_reactor_was_stopped_runs_after_restart,
+			 a_childs_frees_are_not_felt_by_the_parent);
+}

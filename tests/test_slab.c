@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory for objects of one size. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "slab.h"
+#include "util.h"
+
+#define BLOCK (2u << 20)
+
+static size_t mapped;
+static bool mmap_fails;
+
+/* off_t may be wider than long, and the function then another; the library's offset is 0. */
+void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
+void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset)
+{
+	if (mmap_fails) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	mapped += length;
+	return __real_mmap(at, length, protection, flags, fd, offset);
+}
+
+void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	return __wrap_mmap(at, length, protection, flags, fd, (long)offset);
+}
+
+int __real_munmap(void *at, size_t length);
+int __wrap_munmap(void *at, size_t length);
+int __wrap_munmap(void *at, size_t length)
+{
+	mapped -= length;
+	return __real_munmap(at, length);
+}
+
+#define COUNT 30000u	/* at 192 bytes: three blocks */
+
+static unsigned char *objects[COUNT];
+
+static int compare_addresses(const void *a, const void *b)
+{
+	const unsigned char *const *first = a;
+	const unsigned char *const *second = b;
+
+	return (*first > *second) - (*first < *second);
+}
+
+static void get_all(struct slab *slab, size_t size)
+{
+	for (unsigned i = 0; i < COUNT; i++) {
+		objects[i] = asynctimer__slab_get(slab, size);
+		if (!objects[i] || (uintptr_t)objects[i] % 64)
+			ck_abort_msg("object %u is at %p", i, (void *)objects[i]);
+		memset(objects[i], 0xa5, size);
+	}
+}
+
+static void objects_are_apart(size_t size)
+{
+	struct slab slab = { 0 };
+
+	get_all(&slab, size);
+	qsort(objects, COUNT, sizeof(*objects), compare_addresses);
+	for (unsigned i = 1; i < COUNT; i++)
+		if (objects[i] - objects[i - 1] < (ptrdiff_t)size)
+			ck_abort_msg("two objects of %zu are %zd apart", size,
+				     objects[i] - objects[i - 1]);
+	asynctimer__slab_free(&slab);
+}
+
+START_TEST(objects_are_aligned_and_do_not_overlap)
+{
+	size_t before = mapped;
+
+	objects_are_apart(64);
+	objects_are_apart(192);
+	objects_are_apart(256);
+	ck_assert_uint_eq(mapped, before);
+}
+END_TEST
+
+START_TEST(a_block_goes_with_its_last_object)
+{
+	struct slab slab = { 0 };
+	size_t before = mapped;
+
+	get_all(&slab, 192);
+	/* Of each two MiB all but what aligns it goes back at once. */
+	ck_assert_uint_eq(mapped - before, slab.blocks * BLOCK);
+	ck_assert_uint_eq(slab.blocks, 3);
+	for (unsigned i = 0; i < COUNT; i++) {
+		asynctimer__slab_put(&slab, 192, objects[i]);
+		if ((mapped - before) != slab.blocks * BLOCK)
+			ck_abort_msg("%zu bytes are mapped for %u blocks", mapped - before, slab.blocks);
+	}
+	ck_assert_uint_eq(slab.blocks, 0);
+	ck_assert_uint_eq(mapped, before);
+	ck_assert_ptr_null(slab.spacious);
+	ck_assert_ptr_null(slab.full);
+}
+END_TEST
+
+START_TEST(what_is_put_back_is_used_again)
+{
+	struct slab slab = { 0 };
+
+	get_all(&slab, 192);
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = round % 3; i < COUNT; i += 3)
+			asynctimer__slab_put(&slab, 192, objects[i]);
+		for (unsigned i = round % 3; i < COUNT; i += 3) {
+			objects[i] = asynctimer__slab_get(&slab, 192);
+			memset(objects[i], 0xa5, 192);
+		}
+		ck_assert_uint_eq(slab.blocks, 3);
+	}
+	qsort(objects, COUNT, sizeof(*objects), compare_addresses);
+	for (unsigned i = 1; i < COUNT; i++)
+		if (objects[i] - objects[i - 1] < 192)
+			ck_abort_msg("two objects are %zd apart", objects[i] - objects[i - 1]);
+	asynctimer__slab_free(&slab);
+}
+END_TEST
+
+START_TEST(random_gets_and_puts_keep_what_is_in_use)
+{
+	static uint32_t value[COUNT];
+	struct slab slab = { 0 };
+	size_t before = mapped;
+
+	srandom(1);
+	memset(objects, 0, sizeof(objects));
+	for (uint32_t i = 1; i < 1000000; i++) {
+		/* Filling and draining in turn, so that blocks come and go. */
+		unsigned which = (unsigned)random() % COUNT;
+		bool fill = i / 100000 % 2 == 0;
+		uint32_t found;
+
+		if (!objects[which] && fill) {
+			objects[which] = asynctimer__slab_get(&slab, 192);
+			value[which] = i;
+			memcpy(objects[which] + 188, &i, sizeof(i));
+		} else if (objects[which] && !fill) {
+			memcpy(&found, objects[which] + 188, sizeof(found));
+			if (found != value[which])
+				ck_abort_msg("what was put at %u is lost", which);
+			asynctimer__slab_put(&slab, 192, objects[which]);
+			objects[which] = NULL;
+		}
+	}
+	for (unsigned i = 0; i < COUNT; i++)
+		if (objects[i])
+			asynctimer__slab_put(&slab, 192, objects[i]);
+	ck_assert_uint_eq(slab.blocks, 0);
+	ck_assert_uint_eq(mapped, before);
+}
+END_TEST
+
+static unsigned in_use;
+static unsigned zeroed;
+
+static void look(void *object)
+{
+	const unsigned char *bytes = object;
+
+	if (bytes[191]) {
+		in_use++;
+		return;
+	}
+	/* But for the first word, which the slab uses, nothing is left of what was there. */
+	for (unsigned i = sizeof(void *); i < 192; i++)
+		if (bytes[i])
+			ck_abort_msg("byte %u of a free object is %u", i, bytes[i]);
+	zeroed++;
+}
+
+START_TEST(each_shows_every_object_and_the_free_ones_zeroed)
+{
+	struct slab slab = { 0 };
+
+	asynctimer__slab_each(&slab, 192, look);
+	ck_assert_uint_eq(in_use + zeroed, 0);
+	get_all(&slab, 192);
+	for (unsigned i = 0; i < COUNT; i += 10)
+		asynctimer__slab_put(&slab, 192, objects[i]);
+	asynctimer__slab_each(&slab, 192, look);
+	ck_assert_uint_eq(zeroed, COUNT / 10);
+	ck_assert_uint_eq(in_use, COUNT - COUNT / 10);
+	asynctimer__slab_free(&slab);
+}
+END_TEST
+
+START_TEST(a_first_object_is_zeroed)
+{
+	struct slab slab = { 0 };
+	const unsigned char *object = asynctimer__slab_get(&slab, 192);
+
+	for (unsigned i = 0; i < 192; i++)
+		ck_assert_uint_eq(object[i], 0);
+	asynctimer__slab_free(&slab);
+}
+END_TEST
+
+START_TEST(without_memory_there_is_no_object_and_nothing_changes)
+{
+	struct slab slab = { 0 };
+	size_t before = mapped;
+	void *object;
+
+	mmap_fails = true;
+	ck_assert_ptr_null(asynctimer__slab_get(&slab, 192));
+	ck_assert_uint_eq(slab.blocks, 0);
+	mmap_fails = false;
+	object = asynctimer__slab_get(&slab, 192);
+	ck_assert_ptr_nonnull(object);
+	mmap_fails = true;
+	/* The block has room: nothing is asked for until it is full. */
+	for (unsigned i = 1; i < (BLOCK - 64) / 192; i++)
+		if (!asynctimer__slab_get(&slab, 192))
+			ck_abort_msg("the block ended at %u", i);
+	ck_assert_ptr_null(asynctimer__slab_get(&slab, 192));
+	asynctimer__slab_put(&slab, 192, object);
+	ck_assert_ptr_eq(asynctimer__slab_get(&slab, 192), object);
+	mmap_fails = false;
+	ck_assert_ptr_nonnull(asynctimer__slab_get(&slab, 192));
+	ck_assert_uint_eq(slab.blocks, 2);
+	asynctimer__slab_free(&slab);
+	ck_assert_uint_eq(mapped, before);
+	ck_assert_uint_eq(slab.blocks, 0);
+	asynctimer__slab_free(&slab);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("slab", objects_are_aligned_and_do_not_overlap,
+			 a_block_goes_with_its_last_object, what_is_put_back_is_used_again,
+			 random_gets_and_puts_keep_what_is_in_use,
+			 each_shows_every_object_and_the_free_ones_zeroed, a_first_object_is_zeroed,
+			 without_memory_there_is_no_object_and_nothing_changes);
+}
