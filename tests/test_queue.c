@@ -11,7 +11,8 @@
 			ck_abort_msg("line %d: " #condition, __LINE__);                            \
 	} while (0)
 
-/* The how many-th from now; 0: none. volatile: to the compiler posix_memalign touches no variable. */
+/* The how many-th from now; 0: none. volatile: to the compiler posix_memalign touches no variable.
+ */
 static volatile int memalign_fails;
 
 int __real_posix_memalign(void **ret, size_t alignment, size_t size);
@@ -247,8 +248,12 @@ END_TEST
 START_TEST(ties_leave_in_armed_order)
 {
 	for (unsigned i = 0; i < 10; i++)
-		random_operations(&(struct mix){ .nodes = 100, .operations = 10000, .span_ns = 1 + i,
-			.removes = 4, .takes = 6, .look = 1 });
+		random_operations(&(struct mix){ .nodes = 100,
+						 .operations = 10000,
+						 .span_ns = 1 + i,
+						 .removes = 4,
+						 .takes = 6,
+						 .look = 1 });
 }
 END_TEST
 
@@ -524,7 +529,8 @@ START_TEST(reserve_without_memory_changes_nothing)
 	unsigned failures = 0;
 
 	for (uint32_t count = 0; count < COUNT; count += 97) {
-		/* Each call that this takes fails in turn; then none does: lists stay that have come. */
+		/* Each call that this takes fails in turn; then none does: lists stay that have
+		 * come. */
 		for (int which = 1;; which++) {
 			int r;
 
