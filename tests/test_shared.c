@@ -27,7 +27,16 @@ static const int clocks[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME };
  */
 
 enum call {
-	NONE, MALLOC, CALLOC, REALLOC, MEMALIGN, MMAP, TSEARCH, TIMERFD_CREATE, EPOLL_CTL_ADDS, CALLS
+	NONE,
+	MALLOC,
+	CALLOC,
+	REALLOC,
+	MEMALIGN,
+	MMAP,
+	TSEARCH,
+	TIMERFD_CREATE,
+	EPOLL_CTL_ADDS,
+	CALLS
 };
 
 static volatile bool in_library;	/* Check makes such calls too */
@@ -310,8 +319,8 @@ START_TEST(of_two_due_in_one_wake_up_the_first_keeps_the_second_from_running)
 			ran[0] = ran[1] = 0;
 			for (int i = 0; i < 2; i++)
 				must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR, SCHEDULE,
-							   first ? 0 : (uint64_t)i, at_the_other, NULL,
-							   &pair[i]));
+							   first ? 0 : (uint64_t)i, at_the_other,
+							   NULL, &pair[i]));
 			asynctimer_start_after(pair[first], 0);
 			asynctimer_start_after(pair[!first], 0);
 			ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
@@ -374,7 +383,8 @@ START_TEST(start_stop_set_interval_and_ticks_acquire_nothing)
 END_TEST
 
 /* A new of the how many-th lane and timer: what fails may differ. */
-static void each_call_fails(enum call call, int error, uint64_t slack_ns, int clock, unsigned at_least)
+static void each_call_fails(enum call call, int error, uint64_t slack_ns, int clock,
+			    unsigned at_least)
 {
 	unsigned failures = 0;
 
@@ -388,7 +398,8 @@ static void each_call_fails(enum call call, int error, uint64_t slack_ns, int cl
 		fail_at = at;
 		fail_error = error;
 		in_library = true;
-		r = asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, slack_ns, quick, NULL, &timer);
+		r = asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, slack_ns, quick, NULL,
+					  &timer);
 		in_library = false;
 		fail = NONE;
 		if (r == 0) {
@@ -466,8 +477,9 @@ START_TEST(out_of_descriptors_new_shared_fails_and_works_later)
 		close(highest);
 		low = (struct rlimit){ (rlim_t)highest + room, limit.rlim_max };
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-		ck_assert_int_eq(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, MS, SCHEDULE, 0, quick,
-						       NULL, &timer), -EMFILE);
+		ck_assert_int_eq(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, MS, SCHEDULE, 0,
+						       quick, NULL, &timer),
+				 -EMFILE);
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 		ck_assert_ptr_null(timer);
 		ck_assert_int_eq(count_fds(), before);
@@ -611,12 +623,13 @@ START_TEST(a_slow_callback_delays_no_other_while_a_thread_idles)
 		slow_waits = other_ran = 0;
 		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0, slow, NULL,
 					   &one));
-		must(asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, round % 3 * 5, release_slow,
-					   NULL, &other));
+		must(asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, round % 3 * 5,
+					   release_slow, NULL, &other));
 		asynctimer_set_interval(other, 4 * MS);
 		asynctimer_start_at(one, due_ns);
-		asynctimer_start_at(other, (clock == CLOCK_MONOTONIC ? due_ns : now_on(clock) + 2 * MS) +
-					   later_ns[round % 4]);
+		asynctimer_start_at(other,
+				    (clock == CLOCK_MONOTONIC ? due_ns : now_on(clock) + 2 * MS) +
+					later_ns[round % 4]);
 		wait_for(other_ran);
 		asynctimer_free(other);
 		asynctimer_free(one);
@@ -659,7 +672,8 @@ START_TEST(several_threads_run_each_timer_alone)
 
 	for (unsigned i = 0; i < FLEET; i++) {
 		must(asynctimer_new_shared(reactor, clocks[i % 3], MS + 10 * US * i, SCHEDULE,
-					   i % 4 * 100 * US, alone, &overlaps[i], &overlaps[i].timer));
+					   i % 4 * 100 * US, alone, &overlaps[i],
+					   &overlaps[i].timer));
 		asynctimer_start(overlaps[i].timer);
 	}
 	for (int i = 0; i < 4; i++)
@@ -778,7 +792,8 @@ static int outer_new(void)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	int outer = must(epoll_create1(EPOLL_CLOEXEC));
 
-	ck_assert_int_eq(epoll_ctl(outer, EPOLL_CTL_ADD, asynctimer_reactor_fd(reactor), &event), 0);
+	ck_assert_int_eq(epoll_ctl(outer, EPOLL_CTL_ADD, asynctimer_reactor_fd(reactor), &event),
+			 0);
 	return outer;
 }
 
@@ -871,7 +886,8 @@ static void child_frees(bool timers_first, struct asynctimer *const *timers, uns
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		/* No Check in here: an exit status says which line failed. */
-		if (asynctimer_start(timers[0]) != -ECHILD || asynctimer_stop(timers[0]) != -ECHILD ||
+		if (asynctimer_start(timers[0]) != -ECHILD ||
+		    asynctimer_stop(timers[0]) != -ECHILD ||
 		    asynctimer_set_interval(timers[0], MS) != -ECHILD)
 			_exit(2);
 		if (asynctimer_reactor_dispatch(reactor, 0) != -ECHILD)

@@ -97,7 +97,8 @@ START_TEST(a_block_goes_with_its_last_object)
 	for (unsigned i = 0; i < COUNT; i++) {
 		asynctimer__slab_put(&slab, 192, objects[i]);
 		if ((mapped - before) != slab.blocks * BLOCK)
-			ck_abort_msg("%zu bytes are mapped for %u blocks", mapped - before, slab.blocks);
+			ck_abort_msg("%zu bytes are mapped for %u blocks", mapped - before,
+				     slab.blocks);
 	}
 	ck_assert_uint_eq(slab.blocks, 0);
 	ck_assert_uint_eq(mapped, before);

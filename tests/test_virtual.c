@@ -696,7 +696,8 @@ START_TEST(set_interval_with_the_tick_deferred)
 	keep_started(&schedule, 100, SCHEDULE);
 	keep_started(&delay, 100, DELAY);
 	keep_started(&stopped, 100, SCHEDULE);
-	schedule.watched.result = delay.watched.result = stopped.watched.result = ASYNCTIMER_PENDING;
+	schedule.watched.result = delay.watched.result = stopped.watched.result =
+	    ASYNCTIMER_PENDING;
 	advance(100);
 	asynctimer_stop(stopped.timer);
 	advance(150);
@@ -1066,9 +1067,9 @@ START_TEST(a_year_of_a_thousand_timers_conserves_every_tick)
 		year->policy = i % 3 == 0 ? DELAY : SCHEDULE;
 		if (i % 50 == 7)
 			year->work_ns = year->interval_ns * 5 / 2;
-		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, year->interval_ns, year->policy,
-					   i % 4 ? 0 : unit_ns / (1 + i % 5), year_tick, year,
-					   &year->timer));
+		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, year->interval_ns,
+					   year->policy, i % 4 ? 0 : unit_ns / (1 + i % 5),
+					   year_tick, year, &year->timer));
 		must(asynctimer_start(year->timer));
 	}
 	while (virtual_now() < YEAR)
@@ -1369,14 +1370,15 @@ static void model_advance(uint64_t target_ns)
 
 			if (seen++ == happened_count || real->who != one - crowd ||
 			    memcmp(&real->tick, &tick, sizeof(tick)))
-				ck_abort_msg("callback %u is timer %u's number %llu, due at %llu, run "
-					     "at %llu; expected %td, %llu, %llu, %llu", seen, real->who,
-					     (unsigned long long)real->tick.number,
-					     (unsigned long long)real->tick.due_ns,
-					     (unsigned long long)real->tick.now_ns, one - crowd,
-					     (unsigned long long)tick.number,
-					     (unsigned long long)tick.due_ns,
-					     (unsigned long long)tick.now_ns);
+				ck_abort_msg(
+				    "callback %u is timer %u's number %llu, due at %llu, run "
+				    "at %llu; expected %td, %llu, %llu, %llu",
+				    seen, real->who, (unsigned long long)real->tick.number,
+				    (unsigned long long)real->tick.due_ns,
+				    (unsigned long long)real->tick.now_ns, one - crowd,
+				    (unsigned long long)tick.number,
+				    (unsigned long long)tick.due_ns,
+				    (unsigned long long)tick.now_ns);
 		}
 	}
 	if (model_now_ns < target_ns)
@@ -1588,8 +1590,9 @@ static int advance_too_far(struct kept *kept, const struct asynctimer_tick *tick
 {
 	(void)kept;
 	ck_assert_int_eq(asynctimer_reactor_advance(reactor, UINT64_MAX), -EOVERFLOW);
-	ck_assert_int_eq(asynctimer_reactor_advance(reactor, (UINT64_C(1) << 63) - tick->now_ns + 1),
-			 -EOVERFLOW);
+	ck_assert_int_eq(
+	    asynctimer_reactor_advance(reactor, (UINT64_C(1) << 63) - tick->now_ns + 1),
+	    -EOVERFLOW);
 	ck_assert_uint_eq(asynctimer_now_ns(kept->timer), tick->now_ns);
 	return 0;
 }
@@ -1803,9 +1806,9 @@ static void expect_state(bool started, bool open)
 
 static int start_in_some_way(int way)
 {
-	return way == 0 ? asynctimer_start(cell.timer)
-			: way == 1 ? asynctimer_start_after(cell.timer, 100)
-				   : asynctimer_start_at(cell.timer, asynctimer_now_ns(cell.timer) + 100);
+	return way == 0	  ? asynctimer_start(cell.timer)
+	       : way == 1 ? asynctimer_start_after(cell.timer, 100)
+			  : asynctimer_start_at(cell.timer, asynctimer_now_ns(cell.timer) + 100);
 }
 
 START_TEST(start_in_each_state)
@@ -1894,7 +1897,9 @@ START_TEST(a_callback_returning_in_each_state)
 {
 	const int results[] = { ASYNCTIMER_DONE, -EIO, 1, ASYNCTIMER_PENDING };
 
-	BOTH_POLICIES(policy) for (unsigned i = 0; i < 4; i++) for (int twice = 0; twice < 2; twice++) {
+	BOTH_POLICIES(policy)
+	for (unsigned i = 0; i < 4; i++) for (int twice = 0; twice < 2; twice++)
+	{
 		returns = results[i];
 		stops = twice;
 		cell_armed(policy);
@@ -1960,7 +1965,8 @@ static int free_itself(struct kept *kept, const struct asynctimer_tick *tick)
 
 START_TEST(free_in_each_state)
 {
-	void (*const states[])(int) = { cell_idle, cell_armed, cell_open_stopped, cell_open_started };
+	void (*const states[])(int) = { cell_idle, cell_armed, cell_open_stopped,
+					cell_open_started };
 
 	BOTH_POLICIES(policy) for (int i = 0; i < 4; i++) {
 		states[i](policy);
