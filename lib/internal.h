@@ -85,8 +85,8 @@ struct backing {
 	 * Its tick completed in frame, at now_ns, when the next one had been due
 	 * at before_ns: a started timer is armed.
 	 */
-	void (*completed)(struct asynctimer *timer, const struct frame *frame, uint64_t now_ns,
-			  uint64_t before_ns);
+	void (*completed)(struct asynctimer *timer, const struct source *source,
+			  const struct frame *frame, uint64_t now_ns, uint64_t before_ns);
 };
 
 /* Two cache lines that every tick touches, and one that hardly any does. */

@@ -205,13 +205,14 @@ static void take_overrun(struct own *own)
 		own->armed = false;
 }
 
-static void completed(struct asynctimer *timer, const struct frame *frame, uint64_t now_ns,
-		      uint64_t before_ns)
+static void completed(struct asynctimer *timer, const struct source *source,
+		      const struct frame *frame, uint64_t now_ns, uint64_t before_ns)
 {
 	struct own *own = own_of(timer);
 	uint64_t next_ns = timer->schedule.node.due_ns;
 	bool overran = next_ns > before_ns || own->muted;
 
+	(void)source;
 	(void)frame;
 	if (own->muted)
 		unmute(own);

@@ -9,14 +9,10 @@
 #define LISTS_MAX 4096u		/* enough for a million nodes in random order: about 2 * sqrt(n) */
 #define LONE LISTS_MAX		/* in the heap, place is this + how far down to the right it goes */
 #define CACHE_LINE 64
-#define AHEAD 4u		/* nodes between what is taken and what is prefetched */
 
 struct list {
 	struct node *first;	/* NULL: empty */
 	struct node *last;
-	uint32_t count;
-	uint32_t puts;		/* of the last count nodes */
-	struct node *recent[AHEAD]; /* the last AHEAD of them, by number of the put */
 };
 
 static bool before(uint32_t order_a, uint32_t order_b)
@@ -54,12 +50,14 @@ static void play(struct queue *queue, uint32_t index)
 	while (at > 1) {
 		uint64_t other_ns = tree_ns[at ^ 1];
 		uint32_t other = tree_list[at ^ 1];
-		bool lost = other_ns < due_ns;
-
-		if (other_ns == due_ns && due_ns != UINT64_MAX)
-			lost = first_is_before(queue, other, index);
-		due_ns ^= (due_ns ^ other_ns) & -(uint64_t)lost;
-		index ^= (index ^ other) & -(uint32_t)lost;
+		uint64_t lost;
+		/* Hardly ever are two due at the same time. */
+		if (__builtin_expect(other_ns == due_ns && due_ns != UINT64_MAX, 0) &&
+		    first_is_before(queue, other, index))
+			index = other;
+		lost = -(uint64_t)(other_ns < due_ns);
+		due_ns ^= (due_ns ^ other_ns) & lost;
+		index ^= (index ^ other) & (uint32_t)lost;
 		at /= 2;
 		tree_ns[at] = due_ns;
 		tree_list[at] = (uint16_t)index;
@@ -143,23 +141,44 @@ static void rest_remove(struct queue *queue, struct node *node)
 
 /* The lists. */
 
+/* The first list whose bound is below after_ns, or lists_used: by halving, without a jump that depends on bounds. */
+static uint32_t search(const struct queue *queue, uint64_t after_ns)
+{
+	const uint64_t *bound = queue->bounds;
+
+	for (uint32_t left = queue->lists_used; left > 0;) {
+		uint32_t half = (left + 1) / 2;
+
+		bound += half & -(size_t)(bound[half - 1] >= after_ns);
+		left -= half;
+	}
+	return (uint32_t)(bound - queue->bounds);
+}
+
+/* The same, tried near where the node was last: a periodic one tends to come back there. */
+static uint32_t search_from(const struct queue *queue, uint32_t place, uint64_t after_ns)
+{
+	const uint64_t *bounds = queue->bounds;
+	uint32_t used = queue->lists_used;
+	uint32_t index = place < used ? place : used;
+	int steps = 8;
+
+	for (; index < used && bounds[index] >= after_ns; index++)
+		if (--steps < 0)
+			return search(queue, after_ns);
+	for (; index > 0 && bounds[index - 1] < after_ns; index--)
+		if (--steps < 0)
+			return search(queue, after_ns);
+	return index;
+}
+
 /* The list that ends latest of those that the node can be appended to, a new one, or LONE. */
 static uint32_t find_list(struct queue *queue, const struct node *node)
 {
 	/* What is due at the same time goes before it, unless a later order was put already. */
 	uint64_t after_ns = node->due_ns + !before(node->order, queue->newest);
-	const uint64_t *bounds = queue->bounds;
-	uint32_t used = queue->lists_used;
-	uint32_t index = 0;
+	uint32_t index = search_from(queue, node->place, after_ns);
 
-	if (used && bounds[0] < after_ns)
-		return 0;
-	while (used > 0) {
-		uint32_t half = (used + 1) / 2;
-
-		index += half & -(uint32_t)(bounds[index + half - 1] >= after_ns);
-		used -= half;
-	}
 	if (index < queue->lists_used)
 		return index;
 	if (index == queue->lists_room)
@@ -171,15 +190,19 @@ static uint32_t find_list(struct queue *queue, const struct node *node)
 	return index;
 }
 
-/* Memory is far: the node put AHEAD before this one, when taken, sets this one's lines on their way. */
-static void leave_hint(struct list *list, struct node *node)
+/*
+ * Memory is far: a node that is taken sets the lines of one some places behind
+ * it in its list on their way. The fewer lists there are, the sooner its turn
+ * comes.
+ */
+static void leave_hint(const struct queue *queue, struct node *node)
 {
-	struct node **recent = &list->recent[list->puts % AHEAD];
+	struct node *ahead = node->prev->prev;
 
-	if (list->puts >= AHEAD)
-		(*recent)->hint = node;
-	*recent = node;
-	list->puts++;
+	if (ahead && queue->lists_used < 4)
+		ahead = ahead->prev && ahead->prev->prev ? ahead->prev->prev : ahead;
+	if (ahead)
+		ahead->hint = node;
 }
 
 void asynctimer__queue_put(struct queue *queue, struct node *node)
@@ -201,16 +224,12 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 		node->prev = list->last;
 		list->last->next = node;
 		list->last = node;
-		list->count++;
-		leave_hint(list, node);
+		leave_hint(queue, node);
 		return;
 	}
 	node->prev = NULL;
 	list->first = node;
 	list->last = node;
-	list->count = 1;
-	list->puts = 0;
-	leave_hint(list, node);
 	play(queue, index);
 }
 
@@ -241,9 +260,6 @@ static void list_advance(struct queue *queue, uint32_t index)
 		return;
 	}
 	next->prev = NULL;
-	list->count--;
-	if (list->count < AHEAD)
-		list->puts = 0;
 }
 
 void asynctimer__queue_remove(struct queue *queue, struct node *node)
@@ -259,8 +275,6 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 		list_advance(queue, node->place);
 		return;
 	}
-	list->count--;
-	list->puts = 0;
 	node->prev->next = node->next;
 	if (node->next)
 		node->next->prev = node->prev;

@@ -93,10 +93,8 @@ static void relist(struct lane *lane)
 	lane->listed = true;
 }
 
-static void put(struct asynctimer *timer)
+static void put(struct lane *lane, struct asynctimer *timer)
 {
-	struct lane *lane = lane_of(timer);
-
 	timer->schedule.node.order = lane->shared->order++;
 	asynctimer__queue_put(&lane->queue, &timer->schedule.node);
 	relist(lane);
@@ -298,7 +296,7 @@ static int arm(struct asynctimer *timer, uint64_t now_ns)
 	struct lane *lane = lane_of(timer);
 	struct asynctimer_reactor *reactor = lane->source.reactor;
 
-	put(timer);
+	put(lane, timer);
 	/* A dispatching thread settles before it waits, but others may be waiting. */
 	if (asynctimer__queue_first(&lane->queue) == &timer->schedule.node &&
 	    (reactor->waiting || !asynctimer__is_dispatching(reactor)))
@@ -316,15 +314,17 @@ static void disarm(struct asynctimer *timer)
 	relist(lane);
 }
 
-static void completed(struct asynctimer *timer, const struct frame *frame, uint64_t now_ns,
-		      uint64_t before_ns)
+static void completed(struct asynctimer *timer, const struct source *source,
+		      const struct frame *frame, uint64_t now_ns, uint64_t before_ns)
 {
+	struct lane *lane = (struct lane *)source;
+
 	(void)before_ns;
 	if (!timer->started)
 		return;
-	put(timer);
+	put(lane, timer);
 	if (!frame->dispatches)
-		asynctimer__shared_settle(lane_of(timer)->shared, now_ns);
+		asynctimer__shared_settle(lane->shared, now_ns);
 }
 
 static uint64_t slack_ns(const struct asynctimer *timer)

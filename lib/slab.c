@@ -8,6 +8,10 @@
 #define BLOCK_SIZE ((size_t)2 << 20)	/* and alignment: a huge page */
 #define HEADER_SIZE 64
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 struct block {
 	struct block *next;
 	struct block **link;		/* what points to this one */
@@ -63,7 +67,7 @@ static struct block *new_block(struct slab *slab)
 
 	if (!block)
 		return NULL;
-	/* A wish. With few objects in it a huge page would be mostly waste. */
+	/* All these are wishes. */
 	madvise(block, BLOCK_SIZE, slab->blocks ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	link_to(block, &slab->spacious);
 	slab->blocks++;
@@ -77,6 +81,11 @@ void *asynctimer__slab_get(struct slab *slab, size_t size)
 
 	if (!block)
 		return NULL;
+	/* A first block with little in it would waste a huge page. Linux 6.1 knows that word. */
+	if (block->used * size == BLOCK_SIZE / 4 / size * size) {
+		madvise(block, BLOCK_SIZE, MADV_HUGEPAGE);
+		madvise(block, BLOCK_SIZE, MADV_COLLAPSE);
+	}
 	object = block->free;
 	if (object)
 		block->free = object->next;

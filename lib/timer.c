@@ -469,7 +469,8 @@ static void count_end(struct asynctimer *timer, uint64_t begun_ns, uint64_t now_
 		timer->duration_max_ns = duration_ns;
 }
 
-static void complete_tick(struct asynctimer *timer, struct frame *frame, uint64_t now_ns)
+static void complete_tick(struct asynctimer *timer, const struct source *source,
+			  struct frame *frame, uint64_t now_ns)
 {
 	uint64_t before_ns = timer->schedule.node.due_ns;
 
@@ -479,7 +480,7 @@ static void complete_tick(struct asynctimer *timer, struct frame *frame, uint64_
 	if (timer->started)
 		asynctimer__schedule_complete(&timer->schedule, now_ns);
 	if (!timer->freed)
-		timer->source->backing->completed(timer, frame, now_ns, before_ns);
+		source->backing->completed(timer, source, frame, now_ns, before_ns);
 }
 
 /*
@@ -487,7 +488,8 @@ static void complete_tick(struct asynctimer *timer, struct frame *frame, uint64_
  * first. *now_ns is the reading it ended at. Called and returns with the lock
  * held, the timer then perhaps gone; false as asynctimer__timer_run.
  */
-static bool end_tick(struct asynctimer *timer, struct frame *frame, int result, uint64_t *now_ns)
+static bool end_tick(struct asynctimer *timer, const struct source *source, struct frame *frame,
+		     int result, uint64_t *now_ns)
 {
 	struct asynctimer_reactor *reactor = frame->reactor;
 
@@ -501,10 +503,10 @@ static bool end_tick(struct asynctimer *timer, struct frame *frame, int result, 
 			handler(timer, result, timer->data);
 			if (!relock(reactor, frame))
 				return false;
-			*now_ns = now_ns_of(timer);
+			*now_ns = asynctimer__source_now_ns(source);
 		}
 	}
-	complete_tick(timer, frame, *now_ns);
+	complete_tick(timer, source, frame, *now_ns);
 	end_run(timer, frame);
 	if (timer->freed) {
 		unlock_and_let_go(timer);
@@ -546,7 +548,7 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 		result = frame->result;
 	else if (result > 0)
 		result = -EINVAL;
-	return end_tick(timer, frame, result, now_ns);
+	return end_tick(timer, source, frame, result, now_ns);
 }
 
 /* The callback has returned: this thread ends its tick, and gives the lock up. */
@@ -560,7 +562,7 @@ static int complete_deferred(struct asynctimer *timer, int result)
 	asynctimer__frame_push(&frame, reactor);
 	frame.begun_ns = timer->begun_ns;
 	begin_run(timer, &frame);
-	parent = end_tick(timer, &frame, result, &now_ns);
+	parent = end_tick(timer, timer->source, &frame, result, &now_ns);
 	asynctimer__frame_pop(&frame, parent);
 	return parent ? 0 : -ECHILD;
 }
