@@ -202,24 +202,6 @@ static int enter(struct asynctimer_reactor *reactor, struct frame *frame)
 	return 0;
 }
 
-/* The shared timers are armed for what comes next. True if something is due already. */
-static bool settle(struct asynctimer_reactor *reactor)
-{
-	bool due = false;
-
-	if (reactor->retry) {
-		reactor->retry = false;
-		asynctimer__own_retry(reactor);
-	}
-	for (unsigned i = 0; i < SOURCES; i++) {
-		struct shared *shared = &reactor->shared[i];
-
-		if (shared->open)
-			due |= asynctimer__shared_settle(shared, asynctimer__now_ns(clocks[i]));
-	}
-	return due;
-}
-
 /* epoll_wait with a timeout in nanoseconds, on any kernel and libc. */
 static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event *events,
 		   int64_t timeout_ns)
@@ -236,6 +218,27 @@ static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event 
 	}
 	r = epoll_wait(reactor->epoll_fd, events, EVENTS, timeout_ns < 0 ? -1 : 0);
 	return r < 0 ? -errno : r;
+}
+
+/*
+ * Before a thread waits, leaves, or calls a callback while others wait: all
+ * timers are armed for what comes next. True if something is due already.
+ */
+static bool settle(struct asynctimer_reactor *reactor)
+{
+	bool due = false;
+
+	if (reactor->retry) {
+		reactor->retry = false;
+		asynctimer__own_retry(reactor);
+	}
+	for (unsigned i = 0; i < SOURCES; i++) {
+		struct shared *shared = &reactor->shared[i];
+
+		if (shared->open)
+			due |= asynctimer__shared_settle(shared, asynctimer__now_ns(clocks[i]));
+	}
+	return due;
 }
 
 /* While the reactor is stopped the eventfd stays readable, and so every thread leaves. */
@@ -268,7 +271,7 @@ static int run_shared(struct shared *shared, struct frame *frame, uint64_t until
 		if (!timer)
 			break;
 		if (reactor->waiting)
-			asynctimer__shared_settle(shared, now_ns);
+			settle(reactor);
 		if (!asynctimer__timer_run(timer, source, frame, &now_ns))
 			return -ECHILD;
 		ran++;
@@ -313,6 +316,8 @@ static int run_event(uint64_t id, struct frame *frame, uint64_t harvested_runs)
 	timer = asynctimer__own_due(reactor, id, harvested_runs, &now_ns);
 	if (!timer)
 		return 0;
+	if (reactor->waiting)
+		settle(reactor);
 	return asynctimer__timer_run(timer, timer->source, frame, &now_ns) ? 1 : -ECHILD;
 }
 
