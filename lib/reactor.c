@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -279,18 +280,32 @@ static int run_shared(struct shared *shared, struct frame *frame, uint64_t until
 	return ran;
 }
 
-/* Some thread shall look again, at all there is: the kernel reports own timers by itself. */
-static int run_woken(struct frame *frame)
+/* One harvest and what is done with it. */
+struct turn {
+	struct epoll_event events[EVENTS];
+	int count;
+	uint64_t runs;			/* the reactor's, when the harvest began */
+	bool ran[SOURCES];		/* the shared timers: once, what comes due meanwhile waits */
+};
+
+/* The shared timers of one clock, as run_shared. */
+static int run_clock(struct turn *turn, struct frame *frame, unsigned which)
 {
-	struct asynctimer_reactor *reactor = frame->reactor;
+	if (turn->ran[which])
+		return 0;
+	turn->ran[which] = true;
+	return run_shared(&frame->reactor->shared[which], frame, asynctimer__now_ns(clocks[which]));
+}
+
+/* Some thread shall look again, at all there is: the kernel reports own timers by itself. */
+static int run_woken(struct turn *turn, struct frame *frame)
+{
 	int ran = 0;
 
-	take_wake(reactor);
+	take_wake(frame->reactor);
 	for (unsigned i = 0; i < SOURCES; i++) {
-		int r = 0;
+		int r = frame->reactor->shared[i].open ? run_clock(turn, frame, i) : 0;
 
-		if (reactor->shared[i].open)
-			r = run_shared(&reactor->shared[i], frame, asynctimer__now_ns(clocks[i]));
 		if (r < 0)
 			return r;
 		ran += r;
@@ -298,22 +313,22 @@ static int run_woken(struct frame *frame)
 	return ran;
 }
 
-/* One event of a harvest that began when reactor->runs was harvested_runs; returns as run_shared. */
-static int run_event(uint64_t id, struct frame *frame, uint64_t harvested_runs)
+/* One event; returns as run_shared. */
+static int run_event(struct turn *turn, struct frame *frame, uint64_t id)
 {
 	struct asynctimer_reactor *reactor = frame->reactor;
 	struct asynctimer *timer;
 	uint64_t now_ns;
 
 	if (id == ASYNCTIMER__EVENTFD_ID)
-		return run_woken(frame);
+		return run_woken(turn, frame);
 	if (id >= ASYNCTIMER__PAIR_ID) {
-		struct shared *shared = &reactor->shared[(id - ASYNCTIMER__PAIR_ID) / 2];
+		unsigned which = (unsigned)(id - ASYNCTIMER__PAIR_ID);
 
-		asynctimer__shared_event(shared, id % 2);
-		return run_shared(shared, frame, asynctimer__now_ns(shared->clock));
+		asynctimer__shared_event(&reactor->shared[which / 2], which % 2);
+		return run_clock(turn, frame, which / 2);
 	}
-	timer = asynctimer__own_due(reactor, id, harvested_runs, &now_ns);
+	timer = asynctimer__own_due(reactor, id, turn->runs, &now_ns);
 	if (!timer)
 		return 0;
 	if (reactor->waiting)
@@ -326,31 +341,31 @@ static int run_event(uint64_t id, struct frame *frame, uint64_t harvested_runs)
  * lock held. The callbacks run, or a negative errno: -ECHILD without the lock.
  * *full says that there may be more.
  */
-static int turn(struct frame *frame, int64_t timeout_ns, bool *full)
+static int take_turn(struct frame *frame, int64_t timeout_ns, bool *full)
 {
 	struct asynctimer_reactor *reactor = frame->reactor;
-	struct epoll_event events[EVENTS];
-	uint64_t harvested_runs = reactor->runs;
-	int count;
+	struct turn turn;
 	int ran = 0;
 
+	turn.runs = reactor->runs;
+	memset(turn.ran, 0, sizeof(turn.ran));
 	settle(reactor);
 	reactor->waiting++;
 	pthread_mutex_unlock(&reactor->lock);
-	count = harvest(reactor, events, timeout_ns);
+	turn.count = harvest(reactor, turn.events, timeout_ns);
 	if (asynctimer__in_child(reactor))
 		return -ECHILD;
 	pthread_mutex_lock(&reactor->lock);
 	reactor->waiting--;
-	*full = count == EVENTS;
-	for (int i = 0; i < count && !asynctimer__is_stopped(reactor); i++) {
-		int r = run_event(events[i].data.u64, frame, harvested_runs);
+	*full = turn.count == EVENTS;
+	for (int i = 0; i < turn.count && !asynctimer__is_stopped(reactor); i++) {
+		int r = run_event(&turn, frame, turn.events[i].data.u64);
 
 		if (r < 0)
 			return r;
 		ran += r;
 	}
-	return count < 0 ? count : ran;
+	return turn.count < 0 ? turn.count : ran;
 }
 
 int asynctimer_reactor_run(struct asynctimer_reactor *reactor)
@@ -362,7 +377,7 @@ int asynctimer_reactor_run(struct asynctimer_reactor *reactor)
 	if (r < 0)
 		return r;
 	while (!asynctimer__is_stopped(reactor)) {
-		r = turn(&frame, -1, &full);
+		r = take_turn(&frame, -1, &full);
 		if (r < 0 && r != -EINTR)
 			break;
 		r = 0;
@@ -386,7 +401,7 @@ int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t time
 	if (timeout_ns > 0)
 		begin_ns = asynctimer__now_ns(CLOCK_MONOTONIC);
 	while (!asynctimer__is_stopped(reactor)) {
-		r = turn(&frame, left_ns, &full);
+		r = take_turn(&frame, left_ns, &full);
 		if (r != 0 || left_ns == 0)
 			break;
 		/* An event was nobody's, or another thread's by now: wait on. */

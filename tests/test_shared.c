@@ -489,6 +489,12 @@ START_TEST(out_of_descriptors_new_shared_fails_and_works_later)
 }
 END_TEST
 
+#ifdef __SANITIZE_ADDRESS__
+#define KEEPS_FREED true
+#else
+#define KEEPS_FREED false
+#endif
+
 static long resident(void)
 {
 	FILE *file = fopen("/proc/self/statm", "r");
@@ -514,7 +520,7 @@ START_TEST(new_and_free_in_turn_keep_no_memory)
 			pages = resident();
 	}
 	ck_assert_uint_eq(mapped, before);
-	ck_assert_int_lt(resident(), pages + 256);
+	ck_assert(KEEPS_FREED || resident() < pages + 256);
 }
 END_TEST
 
@@ -617,7 +623,7 @@ START_TEST(a_slow_callback_delays_no_other_while_a_thread_idles)
 		/* Due together, a little later, or at once with the slow one already running. */
 		static const uint64_t later_ns[] = { 0, 10 * US, 100 * US, 3 * MS };
 		struct asynctimer *one, *other;
-		uint64_t due_ns = now_mono() + 2 * MS;
+		uint64_t due_ns;
 		int clock = clocks[round % 2];
 
 		slow_waits = other_ran = 0;
@@ -626,7 +632,13 @@ START_TEST(a_slow_callback_delays_no_other_while_a_thread_idles)
 		must(asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, round % 3 * 5,
 					   release_slow, NULL, &other));
 		asynctimer_set_interval(other, 4 * MS);
+		due_ns = now_mono() + 2 * MS;
 		asynctimer_start_at(one, due_ns);
+		if (asynctimer_next_due_ns(one) > due_ns) {
+			/* That was past already: in an hour is too late. */
+			asynctimer_stop(one);
+			asynctimer_start_after(one, 0);
+		}
 		asynctimer_start_at(other,
 				    (clock == CLOCK_MONOTONIC ? due_ns : now_on(clock) + 2 * MS) +
 					later_ns[round % 4]);
