@@ -153,7 +153,8 @@ int asynctimer_reactor_restart(struct asynctimer_reactor *reactor);
 /*
  * The reactor's epoll descriptor, for poll(2) or any other loop: readable when
  * asynctimer_reactor_dispatch(reactor, 0) has work, level- and edge-triggered
- * alike. It stays the reactor's: do not read, change or close it.
+ * alike; while a thread is in dispatch, it speaks for that thread alone. It
+ * stays the reactor's: do not read, change or close it.
  */
 int asynctimer_reactor_fd(struct asynctimer_reactor *reactor);
 

@@ -44,7 +44,7 @@ struct asynctimer_reactor {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;		/* a callback or handler that a stop waits for has */
 	const volatile uint64_t *parent; /* reads 0 in a forked child (MADV_WIPEONFORK) */
-	int epoll_fd;			/* -1: virtual */
+	int epoll_fd;			/* and event_fd: -1 if virtual */
 	int event_fd;			/* readable while stopped, and when a thread shall look again */
 	int stopped;			/* atomic: a signal handler may set it */
 	bool freeing;

@@ -207,9 +207,13 @@ static void leave_hint(const struct queue *queue, struct node *node)
 
 void asynctimer__queue_put(struct queue *queue, struct node *node)
 {
-	uint32_t index = find_list(queue, node);
-	struct list *list = &queue->lists[index];
+	uint32_t index;
+	struct list *list;
 
+	if (!queue->lists_used && !queue->rest)
+		queue->newest = node->order;
+	index = find_list(queue, node);
+	list = &queue->lists[index];
 	if (before(queue->newest, node->order))
 		queue->newest = node->order;
 	if (index == LONE) {

@@ -93,6 +93,8 @@ static int new(bool virtual, struct asynctimer_reactor **ret)
 	if (!reactor)
 		return -ENOMEM;
 	reactor->virtual = virtual;
+	reactor->epoll_fd = -1;
+	reactor->event_fd = -1;
 	for (unsigned i = 0; i < SOURCES; i++) {
 		reactor->own_sources[i] = (struct source){ &asynctimer__own, reactor, clocks[i] };
 		reactor->shared[i] = (struct shared){ .reactor = reactor, .clock = clocks[i] };
@@ -255,13 +257,12 @@ static void take_wake(struct asynctimer_reactor *reactor)
 }
 
 /*
- * Runs what is due at until_ns, which bounds the work of one wake-up. The
- * callbacks run; -ECHILD in a forked child, without the lock.
+ * At now_ns: runs what is due at until_ns, which bounds the work of one
+ * wake-up. The callbacks run; -ECHILD in a forked child, without the lock.
  */
-static int run_shared(struct shared *shared, struct frame *frame, uint64_t until_ns)
+static int run_shared(struct shared *shared, struct frame *frame, uint64_t until_ns, uint64_t now_ns)
 {
 	struct asynctimer_reactor *reactor = shared->reactor;
-	uint64_t now_ns = until_ns;
 	int ran = 0;
 
 	while (!asynctimer__is_stopped(reactor)) {
@@ -291,10 +292,13 @@ struct turn {
 /* The shared timers of one clock, as run_shared. */
 static int run_clock(struct turn *turn, struct frame *frame, unsigned which)
 {
+	uint64_t now_ns;
+
 	if (turn->ran[which])
 		return 0;
 	turn->ran[which] = true;
-	return run_shared(&frame->reactor->shared[which], frame, asynctimer__now_ns(clocks[which]));
+	now_ns = asynctimer__now_ns(clocks[which]);
+	return run_shared(&frame->reactor->shared[which], frame, now_ns, now_ns);
 }
 
 /* Some thread shall look again, at all there is: the kernel reports own timers by itself. */
@@ -476,7 +480,10 @@ static int run_until(struct asynctimer_reactor *reactor, struct frame *frame, ui
 			break;
 		if (reactor->virtual_ns < wake_ns)
 			reactor->virtual_ns = wake_ns;
-		r = run_shared(shared, frame, reactor->virtual_ns);
+		/* A callback may have moved the clock further: what that made due waits. */
+		r = run_shared(shared, frame,
+			       reactor->virtual_ns < target_ns ? reactor->virtual_ns : target_ns,
+			       reactor->virtual_ns);
 		if (r < 0)
 			return r;
 		ran = r < INT_MAX - ran ? ran + r : INT_MAX;

@@ -322,6 +322,9 @@ static void completed(struct asynctimer *timer, const struct source *source,
 	(void)before_ns;
 	if (!timer->started)
 		return;
+	/* Restarted while open, it was not in the queue when the notice came. */
+	if (lane->source.clock == CLOCK_REALTIME)
+		asynctimer__schedule_clock_set(&timer->schedule, timer->anchor_ns, now_ns);
 	put(lane, timer);
 	if (!frame->dispatches)
 		asynctimer__shared_settle(lane->shared, now_ns);
@@ -334,7 +337,8 @@ static uint64_t slack_ns(const struct asynctimer *timer)
 
 static void retire(struct asynctimer *timer)
 {
-	if (timer->started)
+	/* A thread that a forked child has not got may have been at the queue. */
+	if (timer->started && !asynctimer__in_child(timer->source->reactor))
 		disarm(timer);
 }
 
@@ -488,8 +492,14 @@ drop_lane:
 
 void asynctimer__shared_free(struct shared *shared)
 {
-	while (shared->lane)
-		drop_lane(shared->lane);
+	while (shared->lane) {
+		struct lane *lane = shared->lane;
+
+		tdelete(lane, &shared->by_slack, compare_slack);
+		shared->lane = lane->next;
+		asynctimer__queue_free(&lane->queue);
+		free(lane);
+	}
 	asynctimer__queue_free(&shared->by_due);
 	asynctimer__queue_free(&shared->by_wake);
 	for (unsigned i = 0; shared->open && i < 2; i++)

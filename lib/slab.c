@@ -74,6 +74,16 @@ static struct block *new_block(struct slab *slab)
 	return block;
 }
 
+static void *new_object(struct block *block, size_t size)
+{
+	/* A first block with little in it would waste a huge page. Linux 6.1 knows the second word. */
+	if (block->used == capacity(size) / 4) {
+		madvise(block, BLOCK_SIZE, MADV_HUGEPAGE);
+		madvise(block, BLOCK_SIZE, MADV_COLLAPSE);
+	}
+	return (char *)block + HEADER_SIZE + block->used++ * size;
+}
+
 void *asynctimer__slab_get(struct slab *slab, size_t size)
 {
 	struct block *block = slab->spacious ? slab->spacious : new_block(slab);
@@ -81,16 +91,11 @@ void *asynctimer__slab_get(struct slab *slab, size_t size)
 
 	if (!block)
 		return NULL;
-	/* A first block with little in it would waste a huge page. Linux 6.1 knows that word. */
-	if (block->used * size == BLOCK_SIZE / 4 / size * size) {
-		madvise(block, BLOCK_SIZE, MADV_HUGEPAGE);
-		madvise(block, BLOCK_SIZE, MADV_COLLAPSE);
-	}
 	object = block->free;
 	if (object)
 		block->free = object->next;
 	else
-		object = (void *)((char *)block + HEADER_SIZE + block->used++ * size);
+		object = new_object(block, size);
 	if (++block->live == capacity(size)) {
 		unlink_block(block);
 		link_to(block, &slab->full);

@@ -914,6 +914,26 @@ static void child_frees(bool timers_first, struct asynctimer *const *timers, uns
 	ck_assert_int_eq(status, 0);
 }
 
+/* Whatever a thread that the child has not got was doing to the queue. */
+START_TEST(a_childs_frees_work_while_other_threads_tick)
+{
+	struct asynctimer *timers[20];
+	pthread_t threads[2];
+
+	for (unsigned i = 0; i < 20; i++) {
+		timers[i] = quick_new(CLOCK_MONOTONIC, 30 * US + i * 7, i % 3);
+		asynctimer_start(timers[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		threads[i] = in_thread(run_it);
+	for (unsigned round = 0; round < 200; round++)
+		child_frees(round % 2, timers, 20);
+	asynctimer_reactor_stop(reactor);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
 START_TEST(a_childs_frees_are_not_felt_by_the_parent)
 {
 	struct watched watched[30] = { { .callbacks = 0 } };
@@ -958,5 +978,6 @@ int main(void)
 			 an_edge_triggered_host_loses_nothing_in_overload,
 			 an_edge_triggered_host_sees_what_starts_between_its_dispatches,
 			 what_came_due_while_the_reactor_was_stopped_runs_after_restart,
+			 a_childs_frees_work_while_other_threads_tick,
 			 a_childs_frees_are_not_felt_by_the_parent);
 }

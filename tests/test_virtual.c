@@ -1363,7 +1363,7 @@ static void model_advance(uint64_t target_ns)
 
 		if (model_now_ns < wake_ns)
 			model_now_ns = wake_ns;
-		until_ns = model_now_ns;
+		until_ns = model_now_ns < target_ns ? model_now_ns : target_ns;
 		while ((one = model_first(until_ns))) {
 			struct asynctimer_tick tick = model_tick(one);
 			const struct happened *real = &happened[seen];
@@ -1562,6 +1562,28 @@ START_TEST(advance_ends_where_asked_and_counts_callbacks)
 	ck_assert_int_eq(advance(35), 3);
 	ck_assert_uint_eq(virtual_now(), 1035);
 	ck_assert_int_eq(advance(5), 1);
+}
+END_TEST
+
+START_TEST(what_a_callback_makes_due_beyond_the_target_waits_whatever_else_runs)
+{
+	struct kept a, b, c;
+
+	use_virtual_reactor();
+	keep_new(&a, HOUR, SCHEDULE, 0);
+	keep_new(&b, HOUR, SCHEDULE, 0);
+	keep_new(&c, HOUR, SCHEDULE, 0);
+	a.work_ns = 100;
+	asynctimer_start_at(a.timer, 50);
+	asynctimer_start_at(b.timer, 80);
+	asynctimer_start_at(c.timer, 120);
+	ck_assert_int_eq(advance(100), 2);
+	ck_assert_uint_eq(virtual_now(), 150);
+	ck_assert_uint_eq(b.ticks[0].due_ns, 80);
+	ck_assert_uint_eq(b.ticks[0].now_ns, 150);
+	ck_assert_uint_eq(c.count, 0);
+	ck_assert_int_eq(advance(0), 1);
+	ck_assert_uint_eq(c.ticks[0].now_ns, 150);
 }
 END_TEST
 
@@ -2038,6 +2060,7 @@ int main(void)
 			 what_a_virtual_and_a_real_reactor_do_not_do,
 			 the_same_arguments_are_refused_as_anywhere,
 			 advance_ends_where_asked_and_counts_callbacks,
+			 what_a_callback_makes_due_beyond_the_target_waits_whatever_else_runs,
 			 a_callbacks_own_advance_moves_the_clock_and_runs_nothing,
 			 advance_does_not_pass_two_to_the_sixty_third,
 			 another_thread_cannot_advance_meanwhile,
