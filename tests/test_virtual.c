@@ -890,6 +890,35 @@ START_TEST(the_time_of_a_handler_is_the_callbacks)
 }
 END_TEST
 
+static void release_slowly(void *data)
+{
+	(void)data;
+	ck_assert_int_eq(asynctimer_reactor_advance(reactor, 250), 0);
+}
+
+static int free_at_once(struct kept *kept, const struct asynctimer_tick *tick)
+{
+	(void)tick;
+	asynctimer_free(kept->timer);
+	return 0;
+}
+
+START_TEST(the_time_of_a_release_makes_the_next_callback_late)
+{
+	struct kept slow, next;
+
+	use_virtual_reactor();
+	keep_started(&slow, 100, SCHEDULE);
+	slow.then = free_at_once;
+	asynctimer_set_release(slow.timer, release_slowly);
+	keep_started(&next, 100, SCHEDULE);
+	ck_assert_int_eq(advance(100), 2);
+	expect_tick(&next.ticks[0], 300, 350, 0, 2);
+	ck_assert_int_eq(advance(50), 1);
+	expect_tick(&next.ticks[1], 400, 400, 0, 0);
+}
+END_TEST
+
 /*
  * A year, and the six acceptance cases.
  */
@@ -2044,7 +2073,8 @@ int main(void)
 			 a_completion_at_the_point_makes_it_busy,
 			 a_tick_deferred_is_completed_by_another_timers_callback,
 			 a_completion_before_the_callback_returns_counts_from_the_return,
-			 the_time_of_a_handler_is_the_callbacks, sixty_hertz_for_a_year,
+			 the_time_of_a_handler_is_the_callbacks,
+			 the_time_of_a_release_makes_the_next_callback_late, sixty_hertz_for_a_year,
 			 acceptance_one_and_a_half_seconds, acceptance_three_timers,
 			 acceptance_fixed_delay, acceptance_stopped_midway,
 			 acceptance_work_longer_than_the_interval,
