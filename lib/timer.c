@@ -485,8 +485,9 @@ static void complete_tick(struct asynctimer *timer, const struct source *source,
 
 /*
  * The tick, running in frame, ended with result; a failure goes to the handler
- * first. *now_ns is the reading it ended at. Called and returns with the lock
- * held, the timer then perhaps gone; false as asynctimer__timer_run.
+ * first. *now_ns is the reading it ended at, or one after its release. Called
+ * and returns with the lock held, the timer then perhaps gone; false as
+ * asynctimer__timer_run.
  */
 static bool end_tick(struct asynctimer *timer, const struct source *source, struct frame *frame,
 		     int result, uint64_t *now_ns)
@@ -509,8 +510,13 @@ static bool end_tick(struct asynctimer *timer, const struct source *source, stru
 	complete_tick(timer, source, frame, *now_ns);
 	end_run(timer, frame);
 	if (timer->freed) {
+		struct source gone = *source;	/* it may go with the timer */
+
 		unlock_and_let_go(timer);
-		return relock(reactor, frame);
+		if (!relock(reactor, frame))
+			return false;
+		/* The release may have taken its time. */
+		*now_ns = asynctimer__source_now_ns(&gone);
 	}
 	return true;
 }
