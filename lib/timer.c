@@ -9,7 +9,9 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "names.h"
 #include "wake.h"
 
 #ifdef ASYNCTIMER_TEST_POINTS
@@ -146,10 +148,12 @@ static void unlock_and_let_go(struct asynctimer *timer)
 	void *data = timer->data;
 	bool last = timer->freed && !timer->open && !timer->waiters;
 
-	if (last && reactor->freeing)
+	if (last && reactor->freeing) {
 		timer->released = true;
-	else if (last)
+	} else if (last) {
+		asynctimer__names_remove(&reactor->names, timer);
 		timer->source->backing->release(timer);
+	}
 	pthread_mutex_unlock(&reactor->lock);
 	/* From here on the reactor may be gone. */
 	if (last && release)
@@ -271,6 +275,24 @@ int asynctimer_set_error_handler(struct asynctimer *timer, asynctimer_error_hand
 		r = timer->error_handler != handler;
 	if (r == 1)
 		timer->error_handler = handler;
+	unlock(timer);
+	return r;
+}
+
+int asynctimer_set_name(struct asynctimer *timer, const char *name)
+{
+	int r = lock(timer);
+
+	if (r < 0)
+		return r;
+	if (timer->freed)
+		r = -EINVAL;
+	else if (!name || !*name)
+		r = asynctimer__names_remove(&reactor_of(timer)->names, timer);
+	else if (strnlen(name, ASYNCTIMER__NAME_SIZE) == ASYNCTIMER__NAME_SIZE)
+		r = -ERANGE;
+	else
+		r = asynctimer__names_set(&reactor_of(timer)->names, timer, name);
 	unlock(timer);
 	return r;
 }
