@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "names.h"
+#include "probes.h"
 #include "wake.h"
 
 #ifdef ASYNCTIMER_TEST_POINTS
@@ -120,11 +121,17 @@ int asynctimer_new_shared(struct asynctimer_reactor *reactor, int clock, uint64_
 	return new(reactor, clock, interval_ns, policy, false, slack_ns, callback, data, ret);
 }
 
+/* With the lock held. */
+#define PROBE_TIMER(probe, timer, ...)                                                             \
+	PROBE(probe, timer, asynctimer__names_find(&reactor_of(timer)->names, timer), ##__VA_ARGS__)
+
 /* It needs no more wake-ups and takes no more starts. */
 static void retire(struct asynctimer *timer)
 {
 	if (timer->freed)
 		return;
+	if (timer->started && !asynctimer__in_child(reactor_of(timer)))
+		PROBE_TIMER(stop, timer);
 	timer->source->backing->retire(timer);
 	timer->started = false;
 	timer->freed = true;
@@ -320,6 +327,8 @@ static int start_and_unlock(struct asynctimer *timer, uint64_t now_ns)
 	if (!timer->open)
 		r = timer->source->backing->arm(timer, now_ns);
 	timer->started = r == 0;
+	if (r == 0)
+		PROBE_TIMER(start, timer, timer->schedule.interval_ns, timer->schedule.node.due_ns);
 	unlock(timer);
 	return r < 0 ? r : 1;
 }
@@ -368,8 +377,10 @@ static int stop(struct asynctimer *timer)
 {
 	int r = timer->started;
 
-	if (r)
+	if (r) {
 		timer->source->backing->disarm(timer);
+		PROBE_TIMER(stop, timer);
+	}
 	timer->started = false;
 	return r;
 }
@@ -476,7 +487,10 @@ static void count_begin(struct asynctimer *timer, const struct asynctimer_tick *
 	if (tick->skipped_busy | tick->skipped_late) {
 		timer->skipped_busy += tick->skipped_busy;
 		timer->skipped_late += tick->skipped_late;
+		PROBE_TIMER(skip, timer, tick->number, tick->skipped_busy, tick->skipped_late);
 	}
+	PROBE_TIMER(tick_start, timer, tick->number, lateness_ns,
+		    tick->skipped_busy + tick->skipped_late);
 	timer->lateness_sum_ns += lateness_ns;
 	if (timer->lateness_max_ns < lateness_ns)
 		timer->lateness_max_ns = lateness_ns;
@@ -489,6 +503,7 @@ static void count_end(struct asynctimer *timer, uint64_t begun_ns, uint64_t now_
 	timer->duration_sum_ns += duration_ns;
 	if (timer->duration_max_ns < duration_ns)
 		timer->duration_max_ns = duration_ns;
+	PROBE_TIMER(tick_end, timer, timer->schedule.number, duration_ns);
 }
 
 static void complete_tick(struct asynctimer *timer, const struct source *source,
