@@ -2,9 +2,12 @@
 #include "probes.h"
 
 #ifdef ASYNCTIMER_PROBES
-volatile unsigned short asynctimer_start_semaphore;
-volatile unsigned short asynctimer_stop_semaphore;
-volatile unsigned short asynctimer_skip_semaphore;
-volatile unsigned short asynctimer_tick_start_semaphore;
-volatile unsigned short asynctimer_tick_end_semaphore;
+/* The kernel writes it, so no compiler may think it is 0. */
+#define SEMAPHORE __attribute__((used)) unsigned short
+
+SEMAPHORE asynctimer_start_semaphore;
+SEMAPHORE asynctimer_stop_semaphore;
+SEMAPHORE asynctimer_skip_semaphore;
+SEMAPHORE asynctimer_tick_start_semaphore;
+SEMAPHORE asynctimer_tick_end_semaphore;
 #endif

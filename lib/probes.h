@@ -12,9 +12,9 @@
 #define SDT_USE_VARIADIC 1
 #include <sys/sdt.h>
 
-/* <sys/sdt.h> gives them these names. Volatile: it is the kernel that writes them. */
+/* <sys/sdt.h> gives them these names. */
 #define PROBE_SEMAPHORE(name)                                                                      \
-	extern volatile unsigned short asynctimer_##name##_semaphore                               \
+	extern unsigned short asynctimer_##name##_semaphore                                        \
 		__attribute__((section(".probes"), visibility("hidden")))
 PROBE_SEMAPHORE(start);
 PROBE_SEMAPHORE(stop);
@@ -22,13 +22,15 @@ PROBE_SEMAPHORE(skip);
 PROBE_SEMAPHORE(tick_start);
 PROBE_SEMAPHORE(tick_end);
 
+#define PROBED(name) __builtin_expect(asynctimer_##name##_semaphore, 0)
 #define PROBE(name, ...)                                                                           \
 	do {                                                                                       \
-		if (__builtin_expect(asynctimer_##name##_semaphore, 0))                            \
+		if (PROBED(name))                                                                  \
 			STAP_PROBEV(asynctimer, name, __VA_ARGS__);                                \
 	} while (0)
 #else
-#define PROBE(name, ...) ((void)0)
+#define PROBED(name) 0
+#define PROBE(name, timer, ...) ((void)(timer))
 #endif
 
 #endif
