@@ -1,36 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * USDT probes of the provider asynctimer, for tracers of a running process: a
- * nop each. The arguments are computed only while a semaphore, which tracers
- * count up, says that one listens.
+ * USDT probes of the provider asynctimer, for tracers of a running process. A
+ * probe is a call that is only made while a semaphore, which tracers count up,
+ * says that one listens; so a tick pays for no more than a look at that.
  */
 #ifndef ASYNCTIMER_PROBES_H
 #define ASYNCTIMER_PROBES_H
 
 #ifdef ASYNCTIMER_PROBES
-#define _SDT_HAS_SEMAPHORES 1
-#define SDT_USE_VARIADIC 1
-#include <sys/sdt.h>
+#include "internal.h"
 
-/* <sys/sdt.h> gives them these names. */
-#define PROBE_SEMAPHORE(name)                                                                      \
+/* <sys/sdt.h> wants this name for the semaphore. With the lock held, or alone in the reactor. */
+#define PROBE_DECLARE(name, ...)                                                                   \
 	extern unsigned short asynctimer_##name##_semaphore                                        \
-		__attribute__((section(".probes"), visibility("hidden")))
-PROBE_SEMAPHORE(start);
-PROBE_SEMAPHORE(stop);
-PROBE_SEMAPHORE(skip);
-PROBE_SEMAPHORE(tick_start);
-PROBE_SEMAPHORE(tick_end);
+		__attribute__((section(".probes"), visibility("hidden")));                         \
+	void asynctimer__probe_##name(const struct asynctimer *timer, ##__VA_ARGS__)               \
+		__attribute__((cold))
+PROBE_DECLARE(start);
+PROBE_DECLARE(stop);
+PROBE_DECLARE(tick_start, const struct asynctimer_tick *tick); /* and skip */
+PROBE_DECLARE(tick_end, uint64_t duration_ns);
 
-#define PROBED(name) __builtin_expect(asynctimer_##name##_semaphore, 0)
 #define PROBE(name, ...)                                                                           \
 	do {                                                                                       \
-		if (PROBED(name))                                                                  \
-			STAP_PROBEV(asynctimer, name, __VA_ARGS__);                                \
+		if (__builtin_expect(asynctimer_##name##_semaphore, 0))                            \
+			asynctimer__probe_##name(__VA_ARGS__);                                     \
 	} while (0)
 #else
-#define PROBED(name) 0
-#define PROBE(name, timer, ...) ((void)(timer))
+#define PROBE(name, ...) ((void)0)
 #endif
 
 #endif

@@ -121,17 +121,13 @@ int asynctimer_new_shared(struct asynctimer_reactor *reactor, int clock, uint64_
 	return new(reactor, clock, interval_ns, policy, false, slack_ns, callback, data, ret);
 }
 
-/* With the lock held. */
-#define PROBE_TIMER(probe, timer, ...)                                                             \
-	PROBE(probe, timer, asynctimer__names_find(&reactor_of(timer)->names, timer), ##__VA_ARGS__)
-
 /* It needs no more wake-ups and takes no more starts. */
 static void retire(struct asynctimer *timer)
 {
 	if (timer->freed)
 		return;
 	if (timer->started && !asynctimer__in_child(reactor_of(timer)))
-		PROBE_TIMER(stop, timer);
+		PROBE(stop, timer);
 	timer->source->backing->retire(timer);
 	timer->started = false;
 	timer->freed = true;
@@ -328,7 +324,7 @@ static int start_and_unlock(struct asynctimer *timer, uint64_t now_ns)
 		r = timer->source->backing->arm(timer, now_ns);
 	timer->started = r == 0;
 	if (r == 0)
-		PROBE_TIMER(start, timer, timer->schedule.interval_ns, timer->schedule.node.due_ns);
+		PROBE(start, timer);
 	unlock(timer);
 	return r < 0 ? r : 1;
 }
@@ -379,7 +375,7 @@ static int stop(struct asynctimer *timer)
 
 	if (r) {
 		timer->source->backing->disarm(timer);
-		PROBE_TIMER(stop, timer);
+		PROBE(stop, timer);
 	}
 	timer->started = false;
 	return r;
@@ -500,7 +496,7 @@ static void count_end(struct asynctimer *timer, uint64_t begun_ns, uint64_t now_
 	timer->duration_sum_ns += duration_ns;
 	if (timer->duration_max_ns < duration_ns)
 		timer->duration_max_ns = duration_ns;
-	PROBE_TIMER(tick_end, timer, timer->schedule.number, duration_ns);
+	PROBE(tick_end, timer, duration_ns);
 }
 
 static void complete_tick(struct asynctimer *timer, const struct source *source,
@@ -555,17 +551,6 @@ static bool end_tick(struct asynctimer *timer, const struct source *source, stru
 	return true;
 }
 
-/* Out of line: in line, gcc has each tick load what only the probes want. */
-__attribute__((cold, noinline)) static void probe_begin(const struct asynctimer *timer,
-							 const struct asynctimer_tick *tick)
-{
-	uint64_t skipped = tick->skipped_busy + tick->skipped_late;
-
-	if (skipped)
-		PROBE_TIMER(skip, timer, tick->number, tick->skipped_busy, tick->skipped_late);
-	PROBE_TIMER(tick_start, timer, tick->number, tick->now_ns - tick->due_ns, skipped);
-}
-
 bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source,
 			   struct frame *frame, uint64_t *now_ns)
 {
@@ -580,8 +565,7 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 	frame->begun_ns = *now_ns;
 	reactor->open++;
 	begin_run(timer, frame);
-	if (PROBED(skip) || PROBED(tick_start))
-		probe_begin(timer, &tick);
+	PROBE(tick_start, timer, &tick);
 	pthread_mutex_unlock(&reactor->lock);
 
 	TEST_POINT(CLAIMED, timer);

@@ -114,7 +114,7 @@ done
 ends_after()
 {
 	cat "$srcdir/examples/$1.bt"
-	echo 'usdt:*:asynctimer:tick_start { @ticks++; if (@ticks > 200) { exit(); } }'
+	echo 'usdt:*:asynctimer:tick_end { @ticks++; if (@ticks > 200) { exit(); } }'
 }
 
 has_ended()
