@@ -19,7 +19,10 @@ static uint64_t trials;
 static uint64_t outcomes[OUTCOMES];
 static unsigned violations;
 static unsigned engaged;		/* counts them */
-static unsigned done;			/* counts opponents that are */
+static unsigned ready;			/* counts opponents that have seen it, */
+static unsigned off;			/* engaged, once all have: they go */
+static unsigned gone;			/* counts opponents that do */
+static unsigned done;			/* and that are done */
 static int over;
 
 /* splitmix64 */
@@ -50,7 +53,7 @@ void hesitate(void)
 		return;
 	}
 	/* Each magnitude as often as the others: races are won by nanoseconds or by microseconds. */
-	for (volatile unsigned i = any(2U << any(12)); i; i--)
+	for (volatile unsigned i = any(2U << any(10)); i; i--)
 		;
 }
 
@@ -96,7 +99,8 @@ void eventually_at(unsigned spins, const char *what)
 {
 	static __thread uint64_t hung_ns;
 
-	sched_yield();
+	if (spins % 128 == 0)
+		sched_yield();
 	if (spins == 1024)
 		hung_ns = now_mono() + HUNG_NS;
 	if (spins % 1024 || now_mono() < hung_ns)
@@ -116,6 +120,9 @@ static void *opponent(void *data)
 		if (flag_get(&over))
 			return NULL;
 		seen++;
+		__atomic_add_fetch(&ready, 1, __ATOMIC_SEQ_CST);
+		eventually(__atomic_load_n(&off, __ATOMIC_SEQ_CST) == seen);
+		__atomic_add_fetch(&gone, 1, __ATOMIC_SEQ_CST);
 		current->opponent();
 		__atomic_add_fetch(&done, 1, __ATOMIC_SEQ_CST);
 	}
@@ -124,14 +131,22 @@ static void *opponent(void *data)
 static void *poller(void *data)
 {
 	while (!flag_get(&over))
-		must(asynctimer_reactor_dispatch(data, 0));
+		if (must(asynctimer_reactor_dispatch(data, 0)) == 0 && current->opponents)
+			sched_yield();
 	return NULL;
 }
 
 void engage(void)
 {
+	__atomic_store_n(&ready, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gone, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&done, 0, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&engaged, 1, __ATOMIC_SEQ_CST);
+	eventually(__atomic_load_n(&ready, __ATOMIC_SEQ_CST) == current->opponents);
+	__atomic_store_n(&off, engaged, __ATOMIC_SEQ_CST);
+	/* To see a store takes longer than to make it: not always the same one first. */
+	if (any(2))
+		eventually(__atomic_load_n(&gone, __ATOMIC_SEQ_CST) == current->opponents);
 }
 
 void disengage(void)

@@ -49,6 +49,9 @@ static bool shared;		/* what kind it is */
 /* How far its tick has come. */
 enum { NOWHERE, HARVESTED, CLAIMED, CALLED, RETURNED, STAGES };
 static int stage;
+static int awaited;		/* the stage at which the trial acts */
+static int acting;		/* it does */
+static int holds;		/* the deferred callback stays until its tick is completed */
 
 static void reach(int reached)
 {
@@ -57,6 +60,24 @@ static void reach(int reached)
 	while (before < reached && !__atomic_compare_exchange_n(&stage, &before, reached, false,
 								__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
+}
+
+/*
+ * Where the trial wants to act, a thread often stays until it does: they meet
+ * however busy the machine is. The trial may be held up by others: not for ever.
+ */
+static void linger(void)
+{
+	for (unsigned i = any(4) ? 100 : 0; i && !get(acting); i--)
+		sched_yield();
+	hesitate();
+}
+
+static void linger_at(int reached)
+{
+	reach(reached);
+	if (get(awaited) == reached)
+		linger();
 }
 
 static void observe(enum asynctimer__test_point point, struct asynctimer *timer)
@@ -69,20 +90,23 @@ static void observe(enum asynctimer__test_point point, struct asynctimer *timer)
 	if (!timer || timer != get(of->timer))
 		return;
 	if (point == ASYNCTIMER__CLAIMED)
-		reach(CLAIMED);
+		linger_at(CLAIMED);
 	if (point == ASYNCTIMER__RETURNED)
-		reach(RETURNED);
+		linger_at(RETURNED);
 	if (point == ASYNCTIMER__STOP_WAITS)
 		set(of->waiting, 1);
 }
 
-/* Somewhere on the way of a tick that nothing but the caller holds up. */
-static void await_any_stage(void)
+static void act(void)
 {
-	int awaited = (int)any(STAGES);
-
-	eventually(get(stage) >= awaited);
+	set(acting, 1);
 	hesitate();
+}
+
+/* Somewhere on the way of a tick that nothing but the caller holds up. */
+static void await_stage(void)
+{
+	eventually(get(stage) >= get(awaited));
 }
 
 static void begin(struct subject *of)
@@ -94,8 +118,6 @@ static void begin(struct subject *of)
 	if (get(of->freed) || get(of->released))
 		violation("a callback after free");
 	add(of->begun);
-	if (of == get(subject))
-		reach(CALLED);
 }
 
 static void end(struct subject *of)
@@ -111,7 +133,7 @@ static int on_fire(struct asynctimer *timer, const struct asynctimer_tick *tick,
 	(void)timer;
 	begin(of);
 	set(of->due_ns, tick->due_ns);
-	hesitate();
+	linger_at(CALLED);
 	end(of);
 	return ASYNCTIMER_DONE;
 }
@@ -135,6 +157,9 @@ static void reset(struct subject *of)
 	set(of->timer, timer);
 	set(of->forbidden, 0);
 	set(stage, NOWHERE);
+	set(acting, 0);
+	set(awaited, (int)any(STAGES));
+	set(holds, (int)any(2));
 }
 
 static void make(struct subject *of, uint64_t interval_ns, asynctimer_callback callback)
@@ -202,9 +227,10 @@ static unsigned stop_fire(void)
 
 	reset(subject);
 	expect(asynctimer_start_after(subject->timer, 0) == 1);
-	await_any_stage();
+	await_stage();
 	if (stopped)
 		expect(asynctimer_stop_nowait(subject->timer) == 1);
+	act();
 	ended = get(subject->ended);
 	stop_for_good(subject, stopped ? 0 : 1);
 	if (get(subject->begun) == 0)
@@ -229,7 +255,7 @@ static int on_restarted_fire(struct asynctimer *timer, const struct asynctimer_t
 		violation("a tick from before the stop");
 	begin(of);
 	set(of->due_ns, tick->due_ns);
-	hesitate();
+	linger_at(CALLED);
 	end(of);
 	return ASYNCTIMER_DONE;
 }
@@ -256,10 +282,10 @@ static unsigned stop_restart(void)
 	reset(subject);
 	if (started) {
 		expect(asynctimer_start_after(subject->timer, 0) == 1);
-		await_any_stage();
+		await_stage();
 	}
 	engage();
-	hesitate();
+	act();
 	set(subject->restarted_ns, now_mono());
 	r = asynctimer_start_after(subject->timer, 0);
 	disengage();
@@ -298,7 +324,7 @@ static int on_crossing(struct asynctimer *timer, const struct asynctimer_tick *t
 	begin(of);
 	eventually(get(both_started));
 	/* Not always: the other may be stopped before it begins. */
-	for (unsigned i = any(2) * 20; i && !get(other->begun); i--)
+	for (unsigned i = any(2) * 100; i && !get(other->begun); i--)
 		sched_yield();
 	hesitate();
 	of->result = asynctimer_stop(other->timer);
@@ -387,12 +413,8 @@ static struct subject *make_next(asynctimer_callback callback)
 	return of;
 }
 
-static bool stops_too;
-
 static void stop_before_free(void)
 {
-	if (!stops_too)
-		return;
 	expect(asynctimer_stop(subject->timer) == 1);
 	expect(get(subject->begun) == get(subject->ended));
 	set(subject->completed, 1);
@@ -402,23 +424,25 @@ static unsigned free_fire(void)
 {
 	enum { NEVER, BEFORE, WAITED, WITH_STOP };
 	struct subject *of = make_next(on_fire);
+	bool stops_too = any(4) == 0;
 	unsigned ended;
 	bool waits;
 
-	stops_too = any(4) == 0;
 	expect(asynctimer_start_after(of->timer, 0) == 1);
-	await_any_stage();
-	engage();
+	await_stage();
+	if (stops_too)
+		engage();
 	/* A stop that waits may see the timer go, one that has yet to begin may not. */
 	if (stops_too)
 		eventually(get(of->waiting) || get(of->completed));
 	waits = get(of->waiting) && !get(of->completed);
-	hesitate();
+	act();
 	ended = get(of->ended);
 	asynctimer_free(of->timer);
 	set(of->freed, 1);
 	expect(get(of->begun) == get(of->ended));
-	disengage();
+	if (stops_too)
+		disengage();
 	expect(get(of->released) == 1);
 	hesitate();
 	if (waits)
@@ -435,6 +459,7 @@ OWN_AND_SHARED(free_releases_once_when_nothing_runs, "free/fire", HOUR, on_fire,
 static int on_deferred(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
 	struct subject *of = data;
+	int held = get(holds);
 
 	(void)timer;
 	begin(of);
@@ -443,8 +468,7 @@ static int on_deferred(struct asynctimer *timer, const struct asynctimer_tick *t
 	set(of->completing, 0);
 	set(of->completed, 0);
 	set(of->number, tick->number);
-	/* Not always: else no completion would ever come before the return. */
-	for (unsigned i = any(2) * 20; i && !get(of->completed); i--)
+	for (unsigned i = held ? 100 : 0; i && !get(of->completed); i--)
 		sched_yield();
 	hesitate();
 	end(of);
@@ -459,7 +483,7 @@ static void on_failure(struct asynctimer *timer, int error, void *data)
 	expect(error == -EIO);
 	expect(!get(of->freed));
 	add(of->handling);
-	hesitate();
+	linger();
 	add(of->handled);
 }
 
@@ -473,18 +497,29 @@ static void complete_opponent(void)
 	set(subject->completed, 1);
 }
 
+/* Not at all, or until its handler is called, or until it has led to that. */
+#define AWAIT_COMPLETION(of, that)                                                                 \
+	do {                                                                                       \
+		unsigned until_ = any(4);                                                          \
+                                                                                                   \
+		if (until_ == 1)                                                                   \
+			eventually(get((of)->handling) || get((of)->completed) || (that));         \
+		set(acting, 1);                                                                    \
+		if (until_ == 0)                                                                   \
+			eventually(that);                                                          \
+		hesitate();                                                                        \
+	} while (0)
+
 static unsigned free_complete(void)
 {
 	enum { COMPLETE_LAST, FREE_LAST };
 	struct subject *of = make_next(on_deferred);
 
-	asynctimer_set_error_handler(of->timer, on_failure);
+	expect(asynctimer_set_error_handler(of->timer, on_failure) == 1);
 	expect(asynctimer_start_after(of->timer, 0) == 1);
 	eventually(get(of->number));
 	engage();
-	if (any(4) == 0)
-		eventually(get(of->completed));
-	hesitate();
+	AWAIT_COMPLETION(of, get(of->completed));
 	frees = true;
 	asynctimer_free(of->timer);
 	frees = false;
@@ -527,18 +562,21 @@ static void complete_too(void)
 static unsigned complete_complete(void)
 {
 	unsigned ended;
-	int completed;
+	int completed, held;
 
 	if (completed_number == 0) {
 		reset(subject);
+		set(acting, 1);
 		expect(asynctimer_start_after(subject->timer, 0) == 1);
 	}
 	eventually(get(subject->number) > completed_number);
+	held = get(holds);
+	set(holds, (int)any(2));
 	completed_number = get(subject->number);
 	set(subject->completed, 0);
 	expect(asynctimer_complete(subject->timer, completed_number - 1, 0) == -EALREADY);
 	expect(asynctimer_complete(subject->timer, completed_number + 1, 0) == -EALREADY);
-	if (any(2))
+	if (!held)
 		eventually(get(subject->inside) == 0);
 	ended = get(subject->inside) == 0;
 	set(subject->completing, 1);
@@ -565,14 +603,13 @@ static unsigned complete_stop(void)
 	uint64_t number;
 	bool handling;
 
+	asynctimer_set_error_handler(of->timer, on_failure);
 	reset(of);
 	expect(asynctimer_start_after(of->timer, 0) == 1);
 	eventually(get(of->number));
 	number = get(of->number);
 	engage();
-	if (any(4) == 0)
-		eventually(get(of->number) != number);
-	hesitate();
+	AWAIT_COMPLETION(of, get(of->number) != number);
 	handling = get(of->handling) != get(of->handled);
 	expect(asynctimer_stop(of->timer) == 1);
 	set(of->forbidden, 1);
@@ -613,6 +650,7 @@ static unsigned start_start(void)
 
 	start_delay_ns = at_once ? 0 : HOUR;
 	reset(subject);
+	set(acting, 1);
 	before_ns = now_mono();
 	engage();
 	hesitate();
@@ -688,7 +726,7 @@ static int on_grid(struct asynctimer *timer, const struct asynctimer_tick *tick,
 		}
 	}
 	last = *tick;
-	hesitate();
+	linger_at(CALLED);
 	end(of);
 	return ASYNCTIMER_DONE;
 }
@@ -706,7 +744,8 @@ static unsigned set_interval_fire(void)
 	expect(asynctimer_set_interval(subject->timer, OLD_NS) == 1);
 	reset(subject);
 	expect(asynctimer_start_after(subject->timer, 0) == 1);
-	await_any_stage();
+	await_stage();
+	act();
 	at = (unsigned)get(stage);
 	set(set_call_ns, now_mono());
 	expect(asynctimer_set_interval(subject->timer, NEW_NS) == 1);
@@ -738,6 +777,8 @@ static void observe_eventfd(enum asynctimer__test_point point, struct asynctimer
 	if (point == ASYNCTIMER__TAKES_WAKE) {
 		set(at_eventfd, 1);
 		add(arrivals);
+		if (get(awaited) == AT_THE_EVENTFD)
+			linger();
 	}
 	if (point == ASYNCTIMER__TOOK_WAKE)
 		set(at_eventfd, 0);
@@ -753,7 +794,8 @@ static int on_ticking(struct asynctimer *timer, const struct asynctimer_tick *ti
 		add(begun_after);
 	begun_here++;
 	begin(of);
-	hesitate();
+	if (get(awaited) == IN_A_CALLBACK)
+		linger();
 	end(of);
 	return ASYNCTIMER_DONE;
 }
@@ -795,13 +837,15 @@ static unsigned approach(void)
 {
 	unsigned where = any(4);
 
+	set(acting, 0);
+	set(awaited, (int)where);
 	if (where != OUTSIDE)
 		eventually(get(entering) == 0);
 	if (where == AT_THE_EVENTFD)
 		lure_to_eventfd();
 	if (where == IN_A_CALLBACK)
 		lure_to_callback(&ticking[any(2)]);
-	hesitate();
+	act();
 	if (get(entering))
 		return OUTSIDE;
 	if (get(at_eventfd))
@@ -886,6 +930,7 @@ static unsigned run_run(void)
 	starts_inside = any(4) == 0;
 	reset(of);
 	reset(quick_one);
+	set(acting, 1);
 	if (!starts_inside && first) {
 		expect(asynctimer_start_after(quick_one->timer, any(2) * 10 * US) == 1);
 		if (any(2))
