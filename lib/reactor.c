@@ -248,9 +248,12 @@ static bool settle(struct asynctimer_reactor *reactor)
 static void take_wake(struct asynctimer_reactor *reactor)
 {
 	uint64_t count;
-	ssize_t r = read(reactor->event_fd, &count, sizeof(count));
+	ssize_t r;
 
+	TEST_POINT(TAKES_WAKE, NULL);
+	r = read(reactor->event_fd, &count, sizeof(count));
 	(void)r;
+	TEST_POINT(TOOK_WAKE, NULL);
 	reactor->woken = false;
 	if (asynctimer__is_stopped(reactor))
 		asynctimer__wake(reactor);
@@ -356,9 +359,11 @@ static int take_turn(struct frame *frame, int64_t timeout_ns, bool *full)
 	settle(reactor);
 	reactor->waiting++;
 	pthread_mutex_unlock(&reactor->lock);
+	TEST_POINT(WAITS, NULL);
 	turn.count = harvest(reactor, turn.events, timeout_ns);
 	if (asynctimer__in_child(reactor))
 		return -ECHILD;
+	TEST_POINT(HARVESTED, NULL);
 	pthread_mutex_lock(&reactor->lock);
 	reactor->waiting--;
 	*full = turn.count == EVENTS;
@@ -433,6 +438,7 @@ void asynctimer_reactor_stop(struct asynctimer_reactor *reactor)
 		return;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	__atomic_store_n(&reactor->stopped, 1, __ATOMIC_SEQ_CST);
+	TEST_POINT(REACTOR_STOPS, NULL);
 	if (!reactor->virtual)
 		asynctimer__wake(reactor);
 	pthread_setcancelstate(cancel_state, NULL);
