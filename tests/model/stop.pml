@@ -49,15 +49,15 @@
 #define VOID 3
 
 /* The promises. Spin prints the name of the one that it sees broken. */
-hidden byte stop_means_stopped;
-hidden byte never_twice_at_once;
-hidden byte completes_its_own_tick;
-hidden byte answered_once;
-hidden byte no_tick_is_lost;
-hidden byte released_once;
-hidden byte memory_outlasts_its_users;
-hidden byte deadlock_is_real;
-hidden byte waits_for_one_callback;
+bool stop_means_stopped;
+bool never_twice_at_once;
+bool completes_its_own_tick;
+bool answered_once;
+bool no_tick_is_lost;
+bool released_once;
+bool memory_outlasts_its_users;
+bool deadlock_is_real;
+bool waits_for_one_callback;
 #define PROMISE(name, condition) assert((condition) || name)
 
 typedef timer {
