@@ -276,6 +276,26 @@ START_TEST(the_smallest_due_plus_slack_wakes_for_all_that_is_due)
 }
 END_TEST
 
+/* The two are armed, and both fire. */
+START_TEST(what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever)
+{
+	struct watched stopped = { 0 };
+	struct watched watched = { 0 };
+
+	watch_new_shared(&stopped, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
+	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
+	must(asynctimer_start_after(stopped.timer, 4 * MS));
+	must(asynctimer_start_after(watched.timer, 2 * MS));
+	spin_until(CLOCK_MONOTONIC, now_mono() + 4 * MS);
+	await(readable(reactor) == 2);
+	ck_assert_int_eq(asynctimer_stop(stopped.timer), 1);
+	dispatch_callbacks(&watched, 1);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	ck_assert_int_eq(readable(reactor), 0);
+	ck_assert_uint_eq(stopped.callbacks, 0);
+}
+END_TEST
+
 START_TEST(what_is_due_already_runs_without_a_wait)
 {
 	struct asynctimer *timer = quick_new(CLOCK_MONOTONIC, HOUR, 0);
@@ -960,6 +980,7 @@ int main(void)
 			 own_and_shared_timers_of_all_kinds_in_one_reactor,
 			 timers_due_within_a_slack_share_a_wake_up,
 			 the_smallest_due_plus_slack_wakes_for_all_that_is_due,
+			 what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever,
 			 what_is_due_already_runs_without_a_wait,
 			 of_two_due_in_one_wake_up_the_first_keeps_the_second_from_running,
 			 a_clock_takes_a_pair_of_descriptors_however_many_its_timers,
