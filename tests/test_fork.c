@@ -550,6 +550,38 @@ START_TEST(run_and_dispatch_return_in_a_child_forked_in_a_shared_timers_callback
 }
 END_TEST
 
+static int run_in_the_parent(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	const struct forking *forking = watched->data;
+
+	(void)tick;
+	expect(forking->child != 0);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(no_other_clocks_callback_runs_in_a_child_forked_in_a_callback)
+{
+	struct forking forking = { .watched = { .then = fork_in_callback } };
+	struct watched other = { .then = run_in_the_parent, .data = &forking };
+	int r;
+
+	shared_forking_new(&forking);
+	watch_new_shared(&other, CLOCK_BOOTTIME, MS, ASYNCTIMER_FIXED_SCHEDULE, 0);
+	must(asynctimer_start_after(other.timer, 0));
+	must(asynctimer_start_after(forking.watched.timer, 0));
+	do
+		r = asynctimer_reactor_dispatch(reactor, -1);
+	while (forking.child < 0 || (forking.child > 0 && !other.callbacks));
+	if (!forking.child) {
+		expect(r == -ECHILD);
+		expect(asynctimer_reactor_free(reactor) == -ECHILD);
+		reactor = NULL;
+		end_child();
+	}
+	child_succeeded(forking.child);
+}
+END_TEST
+
 START_TEST(advance_returns_in_a_child_forked_in_a_callback)
 {
 	struct forking forking = { .watched = { .then = fork_in_callback } };
@@ -765,6 +797,7 @@ int main(void)
 			 complete_answers_echild_in_a_child_forked_in_its_handler,
 			 dispatch_returns_in_a_child_forked_in_a_release,
 			 run_and_dispatch_return_in_a_child_forked_in_a_shared_timers_callback,
+			 no_other_clocks_callback_runs_in_a_child_forked_in_a_callback,
 			 advance_returns_in_a_child_forked_in_a_callback,
 			 reactor_free_returns_in_a_child_forked_in_a_release,
 			 dispatch_returns_in_a_child_forked_while_it_waited,

@@ -465,21 +465,18 @@ START_TEST(a_signal_handler_that_stops_it_ends_dispatch_without_an_error)
 }
 END_TEST
 
-/* Set: a stop comes right after the next read of eight bytes, the eventfd's. */
-static bool stop_after_read;
+/* Set: a stop comes right before the next read of eight bytes, the eventfd's. */
+static bool stop_before_read;
 
 ssize_t __real_read(int fd, void *to, size_t size);
 ssize_t __wrap_read(int fd, void *to, size_t size);
 ssize_t __wrap_read(int fd, void *to, size_t size)
 {
-	bool stops = stop_after_read && size == 8;
-	ssize_t r = __real_read(fd, to, size);
-
-	if (stops) {
-		stop_after_read = false;
+	if (stop_before_read && size == 8) {
+		stop_before_read = false;
 		asynctimer_reactor_stop(reactor);
 	}
-	return r;
+	return __real_read(fd, to, size);
 }
 
 START_TEST(a_stop_is_not_read_away_with_another_wake_up)
@@ -487,10 +484,9 @@ START_TEST(a_stop_is_not_read_away_with_another_wake_up)
 	/* It writes the eventfd, and takes nothing back. */
 	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 0);
 	ck_assert_int_eq(readable(reactor), 1);
-	/* Before the count is taken, and after. */
-	stop_after_read = true;
+	stop_before_read = true;
 	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 0);
-	ck_assert(!stop_after_read);
+	ck_assert(!stop_before_read);
 	/* All the other threads shall leave too. */
 	ck_assert_int_eq(readable(reactor), 1);
 	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);

@@ -280,15 +280,23 @@ END_TEST
 START_TEST(what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever)
 {
 	struct watched stopped = { 0 };
-	struct watched watched = { 0 };
+	struct watched watched = { .restarted = true };
+	uint64_t delay_ns = MS;
 
 	watch_new_shared(&stopped, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
-	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
-	must(asynctimer_start_after(stopped.timer, 4 * MS));
-	must(asynctimer_start_after(watched.timer, 2 * MS));
-	spin_until(CLOCK_MONOTONIC, now_mono() + 4 * MS);
+	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, ASYNCTIMER_FIXED_DELAY, 0);
+	/* Until both are armed before they are due. */
+	do {
+		asynctimer_stop(stopped.timer);
+		asynctimer_stop(watched.timer);
+		delay_ns *= 2;
+		must(asynctimer_start_after(stopped.timer, 2 * delay_ns));
+		must(asynctimer_start_after(watched.timer, delay_ns));
+	} while (must(asynctimer_reactor_dispatch(reactor, 0)) > 0);
 	await(readable(reactor) == 2);
 	ck_assert_int_eq(asynctimer_stop(stopped.timer), 1);
+	watched.callbacks = 0;
+	stopped.callbacks = 0;
 	dispatch_callbacks(&watched, 1);
 	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
 	ck_assert_int_eq(readable(reactor), 0);
