@@ -276,7 +276,7 @@ START_TEST(the_smallest_due_plus_slack_wakes_for_all_that_is_due)
 }
 END_TEST
 
-/* The two are armed, and both fire. */
+/* Both of the pair have fired, and all that is known to come is one tick. */
 START_TEST(what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever)
 {
 	struct watched stopped = { 0 };
@@ -284,7 +284,7 @@ START_TEST(what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever)
 	uint64_t delay_ns = MS;
 
 	watch_new_shared(&stopped, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
-	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, ASYNCTIMER_FIXED_DELAY, 0);
+	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, DELAY, 0);
 	/* Until both are armed before they are due. */
 	do {
 		asynctimer_stop(stopped.timer);
