@@ -195,7 +195,7 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 /* Releases the timer, whatever its state, where no thread can use it. Its memory stays. */
 void asynctimer__timer_discard(struct asynctimer *timer);
 
-/* Where tests make a thread pause; nothing in a release. At those marked * it holds the lock. */
+/* Where tests make a thread pause; nothing in a release. At those marked * it has the lock. */
 enum asynctimer__test_point {
 	ASYNCTIMER__ENTERS,		/* a function of the timer is about to take the lock */
 	ASYNCTIMER__WAITS,		/* a dispatching thread is about to wait; no timer */
@@ -209,8 +209,8 @@ enum asynctimer__test_point {
 	ASYNCTIMER__STOP_WAITS,		/* * a stop is about to wait */
 	ASYNCTIMER__STOP_WAITED,	/* * and has */
 	ASYNCTIMER__COMPLETES,		/* * asynctimer_complete has yet to look at the tick */
-	ASYNCTIMER__LETS_GO,		/* a thread is done with a timer, perhaps as the last; no timer */
-	ASYNCTIMER__REACTOR_STOPS,	/* the reactor is stopped, the eventfd not yet written; no timer */
+	ASYNCTIMER__LETS_GO,		/* done with a timer, which may be gone; no timer */
+	ASYNCTIMER__REACTOR_STOPS,	/* stopped, with the eventfd not yet written; no timer */
 };
 extern void (*asynctimer__test_hook)(enum asynctimer__test_point point, struct asynctimer *timer);
 #ifdef ASYNCTIMER_TEST_POINTS

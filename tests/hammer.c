@@ -52,7 +52,7 @@ void hesitate(void)
 		sched_yield();
 		return;
 	}
-	/* Each magnitude as often as the others: races are won by nanoseconds or by microseconds. */
+	/* Each magnitude as often as the others: races are won by nanoseconds or microseconds. */
 	for (volatile unsigned i = any(2U << any(10)); i; i--)
 		;
 }
@@ -80,14 +80,14 @@ static void print_outcomes(FILE *file)
 static void report(void)
 {
 	const char *path = getenv("ASYNCTIMER_TABLE");
-	FILE *table = path ? fopen(path, "a") : NULL;
+	FILE *table = path && *path ? fopen(path, "a") : NULL;
 
 	printf("%s: %" PRIu64 " trials, %u violations, seed %" PRIu64, current->name, trials,
 	       violations, seed);
 	print_outcomes(stdout);
 	printf("\n");
 	fflush(stdout);
-	if (path)
+	if (path && *path)
 		ck_assert_msg(table, "%s can't be written", path);
 	if (table) {
 		fprintf(table, "races\t%s\t%" PRIu64 "\t%u\n", current->name, trials, violations);

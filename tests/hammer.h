@@ -15,10 +15,10 @@ struct hammer {
 	const char *name;
 	const char *outcomes[OUTCOMES];	/* all legal ones; each must come up */
 	unsigned (*trial)(void);	/* which of them it was */
-	void (*opponent)(void);		/* what a thread does against the trial, from engage to disengage */
-	unsigned opponents;		/* so many do */
-	unsigned pollers;		/* threads that dispatch without ever waiting: never late by a wake-up */
-	unsigned runners;		/* threads in asynctimer_reactor_run */
+	void (*opponent)(void);		/* against it, in other threads: from engage */
+	unsigned opponents;		/* so many; to disengage */
+	unsigned pollers;		/* that dispatch and never wait: no wake-up is late */
+	unsigned runners;		/* in asynctimer_reactor_run */
 	void (*observe)(enum asynctimer__test_point point, struct asynctimer *timer);
 };
 

@@ -246,7 +246,7 @@ OWN_AND_SHARED(stop_means_stopped, "stop/fire", HOUR, on_fire, .trial = stop_fir
 
 /* stop/restart */
 
-static int on_restarted_fire(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+static int on_restarted(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
 	struct subject *of = data;
 
@@ -304,7 +304,7 @@ static unsigned stop_restart(void)
 	return 2 * started + started_last;
 }
 
-OWN_AND_SHARED(stop_does_not_touch_a_restart, "stop/restart", 20 * US, on_restarted_fire,
+OWN_AND_SHARED(stop_does_not_touch_a_restart, "stop/restart", 20 * US, on_restarted,
 	       .trial = stop_restart, .opponent = stop_opponent, .opponents = 1, .pollers = 1,
 	       .observe = observe,
 	       .outcomes = { "started, stopped", "stopped in vain, started",
@@ -381,7 +381,7 @@ START_TEST(of_two_callbacks_that_stop_each_other_one_is_told)
 }
 END_TEST
 
-/* free/fire, and free/complete: a timer a trial. What is released late is seen when its turn comes again. */
+/* free/fire and free/complete: a timer a trial; a late release is seen when its turn comes again */
 
 static struct subject ring[RING];
 static unsigned turn;
@@ -417,7 +417,7 @@ static void stop_before_free(void)
 {
 	expect(asynctimer_stop(subject->timer) == 1);
 	expect(get(subject->begun) == get(subject->ended));
-	set(subject->completed, 1);
+	set(subject->stopped, 1);
 }
 
 static unsigned free_fire(void)
@@ -430,12 +430,12 @@ static unsigned free_fire(void)
 
 	expect(asynctimer_start_after(of->timer, 0) == 1);
 	await_stage();
-	if (stops_too)
-		engage();
 	/* A stop that waits may see the timer go, one that has yet to begin may not. */
-	if (stops_too)
-		eventually(get(of->waiting) || get(of->completed));
-	waits = get(of->waiting) && !get(of->completed);
+	if (stops_too) {
+		engage();
+		eventually(get(of->waiting) || get(of->stopped));
+	}
+	waits = get(of->waiting) && !get(of->stopped);
 	act();
 	ended = get(of->ended);
 	asynctimer_free(of->timer);
@@ -454,7 +454,7 @@ static unsigned free_fire(void)
 
 OWN_AND_SHARED(free_releases_once_when_nothing_runs, "free/fire", HOUR, on_fire, .trial = free_fire,
 	       .opponent = stop_before_free, .opponents = 1, .pollers = 1, .observe = observe,
-	       .outcomes = { "never fired", "fired before", "waited for", "with a stop that waits" })
+	       .outcomes = { "never fired", "fired before", "waited for", "a stop waits too" })
 
 static int on_deferred(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
@@ -532,8 +532,9 @@ static unsigned free_complete(void)
 	return of->result ? FREE_LAST : COMPLETE_LAST;
 }
 
-OWN_AND_SHARED(free_and_complete_release_once, "free/complete", HOUR, on_fire, .trial = free_complete,
-	       .opponent = complete_opponent, .opponents = 1, .pollers = 1, .observe = observe,
+OWN_AND_SHARED(free_and_complete_release_once, "free/complete", HOUR, on_fire,
+	       .trial = free_complete, .opponent = complete_opponent, .opponents = 1, .pollers = 1,
+	       .observe = observe,
 	       .outcomes = { "released by complete", "released by free" })
 
 /* complete, twice, perhaps before the callback returned; each tick is a trial */
