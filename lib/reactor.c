@@ -205,12 +205,21 @@ static int enter(struct asynctimer_reactor *reactor, struct frame *frame)
 	return 0;
 }
 
-/* epoll_wait with a timeout in nanoseconds, on any kernel and libc. */
+/*
+ * epoll_wait with a timeout in nanoseconds, on any kernel and libc. Refused
+ * what it needs, the reactor is readable until it gets that: not so fast then.
+ */
 static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event *events,
-		   int64_t timeout_ns)
+		   int64_t timeout_ns, bool refused)
 {
 	int r;
 
+	if (refused) {
+		struct timespec pause = asynctimer__timespec(ASYNCTIMER_MILLISECOND);
+
+		if (ppoll(NULL, 0, &pause, NULL) < 0 && errno == EINTR)
+			return -EINTR;
+	}
 	if (timeout_ns > 0) {
 		struct timespec timeout = asynctimer__timespec((uint64_t)timeout_ns);
 		struct pollfd readable = { .fd = reactor->epoll_fd, .events = POLLIN };
@@ -352,15 +361,17 @@ static int take_turn(struct frame *frame, int64_t timeout_ns, bool *full)
 {
 	struct asynctimer_reactor *reactor = frame->reactor;
 	struct turn turn;
+	bool refused;
 	int ran = 0;
 
 	turn.runs = reactor->runs;
 	memset(turn.ran, 0, sizeof(turn.ran));
 	settle(reactor);
+	refused = reactor->retry;
 	reactor->waiting++;
 	pthread_mutex_unlock(&reactor->lock);
 	TEST_POINT(WAITS, NULL);
-	turn.count = harvest(reactor, turn.events, timeout_ns);
+	turn.count = harvest(reactor, turn.events, timeout_ns, refused);
 	if (asynctimer__in_child(reactor))
 		return -ECHILD;
 	TEST_POINT(HARVESTED, NULL);
