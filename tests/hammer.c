@@ -74,7 +74,7 @@ static void print_outcomes(FILE *file)
 {
 	for (unsigned i = 0; i < OUTCOMES && current->outcomes[i]; i++)
 		fprintf(file, "%s %s %" PRIu64 " (%.2f %%)", i ? "," : ":", current->outcomes[i],
-			outcomes[i], 100.0 * (double)outcomes[i] / (double)trials);
+			outcomes[i], 100.0 * (double)outcomes[i] / (double)(trials ? trials : 1));
 }
 
 static void report(void)
