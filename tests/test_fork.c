@@ -579,6 +579,7 @@ START_TEST(no_other_clocks_callback_runs_in_a_child_forked_in_a_callback)
 		end_child();
 	}
 	child_succeeded(forking.child);
+	asynctimer_free(forking.watched.timer);
 }
 END_TEST
 
@@ -602,6 +603,8 @@ START_TEST(advance_returns_in_a_child_forked_in_a_callback)
 	}
 	ck_assert_int_eq(r, 3);
 	child_succeeded(forking.child);
+	asynctimer_free(forking.watched.timer);
+	ck_assert_int_eq(forking.released, 1);
 }
 END_TEST
 
