@@ -54,6 +54,7 @@ __attribute__((format(printf, 3, 4))) _Noreturn void check_failed(const char *fi
 #define ck_assert_uint_lt(x, y) check_numbers(uintmax_t, "ju", x, <, y)
 #define ck_assert_uint_ne(x, y) check_numbers(uintmax_t, "ju", x, !=, y)
 #define ck_assert_ptr_eq(x, y) check_numbers(const void *, "p", x, ==, y)
+#define ck_assert_ptr_ne(x, y) check_numbers(const void *, "p", x, !=, y)
 #define ck_assert_ptr_null(x) check_numbers(const void *, "p", x, ==, NULL)
 #define ck_assert_ptr_nonnull(x) check_numbers(const void *, "p", x, !=, NULL)
 #define ck_assert_mem_eq(x, y, size) ck_assert(memcmp((x), (y), (size)) == 0)
