@@ -260,8 +260,11 @@ struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint6
 		return NULL;
 	}
 	r = asynctimer__timerfd_take(own->fd);
-	if (!timer->started)
+	if (!timer->started) {
+		/* Stop may not have been able to. */
+		disarm(timer);
 		return NULL;
+	}
 	if (r == -ECANCELED)
 		clock_was_set(timer);
 	now_ns = asynctimer__source_now_ns(timer->source);
@@ -272,8 +275,8 @@ struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint6
 		*ret = now_ns;
 		return timer;
 	}
-	/* What was read away too early must come again. */
-	if (!own->armed || r > 0)
+	/* What was read away too early must come again, what can't be read must go. */
+	if (!own->armed || r != 0)
 		arm_or_retry(own);
 	return NULL;
 }
