@@ -218,7 +218,8 @@ static void completed(struct asynctimer *timer, const struct source *source,
 		unmute(own);
 	if (!timer->started)
 		return;
-	if (timer->schedule.policy == ASYNCTIMER_FIXED_DELAY) {
+	if (timer->schedule.policy == ASYNCTIMER_FIXED_DELAY &&
+	    next_ns - now_ns == timer->schedule.interval_ns) {
 		/* Relative: the kernel counts from here, which is after now_ns, so never early. */
 		own->armed = asynctimer__timerfd_arm_in(own->fd, next_ns - now_ns) == 0;
 		if (!own->armed)
