@@ -207,7 +207,7 @@ static int enter(struct asynctimer_reactor *reactor, struct frame *frame)
 
 /*
  * epoll_wait with a timeout in nanoseconds, on any kernel and libc. Refused
- * what it needs, the reactor is readable until it gets that: not so fast then.
+ * what it needs, the reactor stays readable until it gets that: not so fast.
  */
 static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event *events,
 		   int64_t timeout_ns, bool refused)
@@ -233,17 +233,13 @@ static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event 
 }
 
 /*
- * Before a thread waits, leaves, or calls a callback while others wait: all
- * timers are armed for what comes next. True if something is due already.
+ * Before a thread waits, leaves, or calls a callback while others wait: the
+ * pairs are armed for what comes next. True if something is due already.
  */
 static bool settle(struct asynctimer_reactor *reactor)
 {
 	bool due = false;
 
-	if (reactor->retry) {
-		reactor->retry = false;
-		asynctimer__own_retry(reactor);
-	}
 	for (unsigned i = 0; i < SOURCES; i++) {
 		struct shared *shared = &reactor->shared[i];
 
@@ -261,7 +257,9 @@ static void take_wake(struct asynctimer_reactor *reactor)
 
 	TEST_POINT(TAKES_WAKE, NULL);
 	r = read(reactor->event_fd, &count, sizeof(count));
-	(void)r;
+	/* Readable for ever, that is: each turn waits a little. */
+	if (r < 0 && errno != EAGAIN)
+		reactor->retry = true;
 	TEST_POINT(TOOK_WAKE, NULL);
 	reactor->woken = false;
 	if (asynctimer__is_stopped(reactor))
@@ -366,8 +364,11 @@ static int take_turn(struct frame *frame, int64_t timeout_ns, bool *full)
 
 	turn.runs = reactor->runs;
 	memset(turn.ran, 0, sizeof(turn.ran));
-	settle(reactor);
 	refused = reactor->retry;
+	reactor->retry = false;
+	if (refused)
+		asynctimer__own_retry(reactor);
+	settle(reactor);
 	reactor->waiting++;
 	pthread_mutex_unlock(&reactor->lock);
 	TEST_POINT(WAITS, NULL);

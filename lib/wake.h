@@ -21,9 +21,8 @@ static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 }
 
 /*
- * A system call failed that a timer needs. The next thread that settles the
- * reactor tries again, and a host that has only its descriptor learns that way
- * to call; a turn that finds the kernel refusing still waits a little.
+ * A system call failed that a timer needs. The next turn of some thread tries
+ * again and waits a little; the descriptor is readable, so that there is one.
  */
 static inline void asynctimer__retry(struct asynctimer_reactor *reactor)
 {
