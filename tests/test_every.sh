@@ -6,7 +6,7 @@
 # shellcheck disable=SC2016 # the dollars in single quotes are COMMAND's
 set -u
 every=${EVERY:-tools/every}
-[ -n "${EVERY_TEST_LIMITED-}" ] || EVERY_TEST_LIMITED=1 exec timeout 120 "$0" "$@"
+[ -n "${EVERY_TEST_LIMITED-}" ] || EVERY_TEST_LIMITED=1 exec timeout -k 5 120 "$0" "$@"
 
 work=$(mktemp -d) || exit 99
 pid=
@@ -234,8 +234,8 @@ run_to 137 -n 3 10ms sh -c 'kill -KILL $$'
 expect failed 3
 
 begin 'its exit status is that of the last run that failed'
-run_to 4 -n 4 10ms sh -c 'echo >>"$1/runs"; case $(wc -l <"$1/runs") in 2) exit 3;; 3) exit 4;; esac' \
-	- "$work"
+run_to 4 -n 4 10ms sh -c 'echo >>"$1/runs"
+	case $(wc -l <"$1/runs") in 2) exit 3 ;; 3) exit 4 ;; esac' - "$work"
 expect failed 2
 run_to 255 -n 1 10ms sh -c 'exit 255'
 launch 10ms sh -c 'echo run; exit 7'
@@ -319,7 +319,8 @@ $3 != number + 1 + $9 + $12 { bad = 1 }
 END { print busy + 0, late + 0, maximum + 0; exit bad || NR != 10 }' "$work/out" >"$work/sums" ||
 	fail "the output is: $(tr '\n' '/' <"$work/out")"
 expect_least 'skipped busy' 8
-[ "$(cat "$work/sums")" = "$(summary 'skipped busy') $(summary 'skipped late') $(summary maximum)" ] ||
+summary="$(summary 'skipped busy') $(summary 'skipped late') $(summary maximum)"
+[ "$(cat "$work/sums")" = "$summary" ] ||
 	fail "the labels add up to: $(cat "$work/sums")"
 
 begin 'a run within its timeout is left alone'
@@ -360,11 +361,13 @@ expect callbacks 1
 
 begin "the terminal's interrupt reaches a command with a timeout"
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-	echo 'trap "echo interrupted; exit 3" INT; : >"$1"; while :; do sleep 0.01; done' >"$work/sh"
+	echo 'trap "echo interrupted; exit 3" INT
+		: >"$1"; while :; do sleep 0.01; done' >"$work/sh"
 	{
 		until [ -e "$work/begun" ]; do sleep 0.01; done
 		printf '\003'
-	} | script -qec "'$every' -n 1 -k 1h 1ms sh '$work/sh' '$work/begun'" /dev/null >"$work/out" 2>"$work/err"
+	} | script -qec "'$every' -n 1 -k 1h 1ms sh '$work/sh' '$work/begun'" /dev/null \
+		>"$work/out" 2>"$work/err"
 	status=$?
 	[ "$status" = 3 ] || fail "exit status $status, not 3"
 	grep -q interrupted "$work/out" || fail 'it was not interrupted'

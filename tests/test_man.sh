@@ -130,8 +130,8 @@ same 'exported functions (-) and pages (+)' "$dir/functions" "$dir/files"
 sed -n 's/.*getopt(argc, argv, "+:\([a-zA-Z:]*\)").*/\1/p' tools/options.c |
 	sed 's/:/ VALUE/g; s/[a-zA-Z]\( VALUE\)*/&\n/g' | sed '/^$/d' | sort >"$dir/options"
 [ -s "$dir/options" ]
-section man/every.1 OPTIONS | awk '/^\.TP/ { getline; print substr($2, 3) (NF > 2 ? " VALUE" : "") }' |
-	sort >"$dir/options_named"
+section man/every.1 OPTIONS |
+	awk '/^\.TP/ { getline; print substr($2, 3) (NF > 2 ? " VALUE" : "") }' | sort >"$dir/options_named"
 same 'options of every (-) and those in every(1) (+)' "$dir/options" "$dir/options_named"
 printf '%s\n' NAME SYNOPSIS DESCRIPTION OPTIONS '"EXIT STATUS"' NOTES EXAMPLES '"SEE ALSO"' \
 	>"$dir/order"

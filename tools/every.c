@@ -75,7 +75,7 @@ static int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick,
 	return ASYNCTIMER_PENDING;
 }
 
-/* Its second tick, and any after that, is a TIMEOUT after SIGTERM was sent, however late that was. */
+/* A fixed delay: SIGKILL is no sooner than TIMEOUT after SIGTERM, however late that was. */
 static int on_limit(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
 	struct every *every = data;
@@ -107,7 +107,7 @@ static void on_signal(struct every *every, int signal_fd)
 		return;
 	if (info.ssi_signo != SIGCHLD) {
 		asynctimer_stop(every->timer);
-		/* The terminal's interrupt is for all; it has not reached a group of the command's own. */
+		/* The terminal's interrupt is meant for the command, too. */
 		if (info.ssi_code == SI_KERNEL && every->command.has_group)
 			command_signal(&every->command, (int)info.ssi_signo);
 	} else if (command_ended(&every->command, &status)) {
