@@ -354,6 +354,20 @@ expect failed 1
 awk 'NR == 1 { asked = $1 } END { exit NR != 2 || $1 < asked + 0.1399 }' "$work/out" ||
 	fail "SIGTERM and end at: $(tr '\n' ' ' <"$work/out")"
 
+begin 'SIGKILL is a timeout after SIGTERM even if that was late'
+launch -k 300ms -n 1 10ms sh -c 'trap "cut -d \" \" -f 1 /proc/uptime" TERM
+	cut -d " " -f 1 /proc/uptime; while :; do sleep 0.01; done'
+until_true [ -s "$work/out" ]
+kill -STOP "$pid"
+until awk 'NR == FNR { begun = $1; next } $1 < begun + 0.55 { exit 1 }' "$work/out" /proc/uptime; do
+	sleep 0.01
+done
+kill -CONT "$pid"
+ends 124
+cut -d ' ' -f 1 /proc/uptime >>"$work/out"
+awk 'NR == 2 { asked = $1 } END { exit NR != 3 || $1 < asked + 0.2899 }' "$work/out" ||
+	fail "begun, SIGTERM and end at: $(tr '\n' ' ' <"$work/out")"
+
 begin 'a timeout reaches what the command has started'
 run_to 124 -k 100ms -n 1 10ms sh -c 'trap : TERM
 	sh -c "trap \"echo child; exit\" TERM; while :; do sleep 0.01; done" &

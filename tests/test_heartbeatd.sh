@@ -225,12 +225,26 @@ until_true grep -q 'last seen: seen2$' "$work/out"
 kill -TERM "$pid"
 ends 0
 
+begin 'it ends when a poll under way has'
+mkfifo "$work/fifo"
+mv "$work/fifo" "$work/polled"
+launch "$work/socket9"
+more_heartbeats 1
+kill -TERM "$pid"
+until_true said STOPPING=1
+exec 8<>"$work/polled"
+echo unstuck >&8
+ends 0
+exec 8>&-
+rm "$work/polled"
+
 begin 'a reload changes the interval'
 echo seen1 >"$work/polled"
 configure 3600000 1
 launch "$work/socket7"
 more_heartbeats 2
 [ "$(polls polls)" = 1 ] || fail 'it polled again though an hour is not over'
+timer_is 1 '(3600, 0)' && fail 'its polls are on a schedule'
 configure 10 1
 reload
 until_true polls_are_least 6
