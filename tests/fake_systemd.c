@@ -2,7 +2,8 @@
 /*
  * What a service says to systemd: listens on the socket that NOTIFY_SOCKET would
  * name, a path or @ and an abstract name, and writes each datagram as a line
- * "TIME STATE...", the time in seconds of CLOCK_MONOTONIC. Ends with its input.
+ * "TIME STATE...", the time in seconds of CLOCK_MONOTONIC; "TIME listening"
+ * first. Ends with its input, when it has heard all that was said until then.
  */
 #include <poll.h>
 #include <stddef.h>
@@ -28,20 +29,26 @@ static int listen_at(const char *name)
 	return bind(fd, (struct sockaddr *)&address, (socklen_t)length) < 0 ? -1 : fd;
 }
 
+static void print_line(const char *text)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	printf("%lld.%09ld %s\n", (long long)now.tv_sec, now.tv_nsec, text);
+	fflush(stdout);
+}
+
 static void print_datagram(int fd)
 {
 	char text[4096];
 	ssize_t length = recv(fd, text, sizeof(text) - 1, 0);
-	struct timespec now;
 
 	if (length < 0)
 		return;
 	text[length] = '\0';
 	for (char *at = text; (at = strchr(at, '\n'));)
 		*at = ' ';
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	printf("%lld.%09ld %s\n", (long long)now.tv_sec, now.tv_nsec, text);
-	fflush(stdout);
+	print_line(text);
 }
 
 int main(int argc, char **argv)
@@ -51,9 +58,8 @@ int main(int argc, char **argv)
 
 	if (fd < 0)
 		return 1;
-	puts("listening");
-	fflush(stdout);
-	while (poll(ready, 2, -1) > 0 && !ready[1].revents)
+	print_line("listening");
+	while (poll(ready, 2, -1) > 0 && ready[0].revents)
 		print_datagram(fd);
 	return 0;
 }

@@ -45,7 +45,7 @@ launch() {
 	exec 9>"$work/alive"
 	rm "$work/alive"
 	pid=$systemd_pid
-	until_true grep -q listening "$work/said"
+	until_true said listening
 	: >"$work/out"
 	: >"$work/err"
 	# exec keeps the number: it can be told as WATCHDOG_PID. A libtool wrapper keeps it, too.
@@ -133,14 +133,11 @@ configure() {
 	mv "$work/config.new" "$work/config"
 }
 
+# And afterwards all is written down that was said before.
 reload() {
 	readies=$(count READY=1)
 	kill -HUP "$pid"
 	until_true count_is_least $((readies + 1)) READY=1
-}
-
-uptime_s() {
-	cut -d ' ' -f 1 /proc/uptime
 }
 
 fdinfo=
@@ -154,7 +151,7 @@ launch "$work/socket"
 until_true polls_are_least 3
 kill -TERM "$pid"
 ends 0
-[ "$(awk '{ printf "%s ", $2 }' "$work/said")" = ' READY=1 STOPPING=1 ' ] ||
+[ "$(awk '{ printf "%s ", $2 }' "$work/said")" = 'listening READY=1 STOPPING=1 ' ] ||
 	fail 'it said something else than READY=1 and STOPPING=1'
 grep -q 'failed 0, last seen: seen1$' "$work/out" || fail 'it did not see what it polls'
 [ ! -s "$work/err" ] || fail 'it wrote to stderr'
@@ -180,12 +177,13 @@ kill -INT "$pid"
 ends 0
 
 begin 'it pings the watchdog twice a period, by an abstract socket'
-begun=$(uptime_s)
 launch "@asynctimer-heartbeatd-$$" WATCHDOG_USEC=200000
 [ -z "$fdinfo" ] || timer_is 1 '(0, 100000000)' || fail 'no timer of half the period'
 until_true count_is_least 12 WATCHDOG=1
 # The k-th is never before k halves of the period from the start.
-awk -v begun="$begun" '$2 == "WATCHDOG=1" && $1 < begun + 0.1 * ++k { exit 1 }' "$work/said" ||
+awk '
+$2 == "listening" { begun = $1 }
+$2 == "WATCHDOG=1" && $1 < begun + 0.1 * ++k { exit 1 }' "$work/said" ||
 	fail 'a ping came early'
 kill -TERM "$pid"
 ends 0
@@ -193,7 +191,8 @@ ends 0
 begin "another process's watchdog gets no pings"
 configure 3600000 1
 launch "$work/socket4" WATCHDOG_USEC=20000 WATCHDOG_PID=1
-more_heartbeats 2
+more_heartbeats 1
+reload
 said WATCHDOG=1 && fail 'it pinged'
 kill -TERM "$pid"
 ends 0
@@ -212,8 +211,10 @@ launch "$work/socket6" WATCHDOG_USEC=100000
 until_true count_is_least 3 WATCHDOG=1
 mv "$work/fifo" "$work/polled"
 until_true grep -q 'no ping for the watchdog' "$work/err"
+reload
 pings=$(count WATCHDOG=1)
-more_heartbeats 2
+more_heartbeats 1
+reload
 [ "$(count WATCHDOG=1)" = "$pings" ] || fail 'it pinged while the worker was stuck'
 # Let go, it shall find no fifo any more.
 exec 8>"$work/polled"
