@@ -8,22 +8,8 @@
 
 #define LISTS_MAX 4096u		/* enough for a million nodes in random order: about 2 * sqrt(n) */
 #define LONE LISTS_MAX		/* in the heap, place is this + how far down to the right it goes */
+#define WINDOW 8u		/* lists */
 #define CACHE_LINE 64
-
-struct list {
-	struct node *first;	/* NULL: empty */
-	struct node *last;
-};
-
-static bool before(uint32_t order_a, uint32_t order_b)
-{
-	return (int32_t)(order_a - order_b) < 0;	/* they wrap around */
-}
-
-static bool node_earlier(const struct node *a, const struct node *b)
-{
-	return a->due_ns < b->due_ns || (a->due_ns == b->due_ns && before(a->order, b->order));
-}
 
 /*
  * The tournament. An empty list is never due. No jump depends on which is the
@@ -33,7 +19,7 @@ static bool node_earlier(const struct node *a, const struct node *b)
 
 static bool first_is_before(const struct queue *queue, uint32_t list_a, uint32_t list_b)
 {
-	return before(queue->lists[list_a].first->order, queue->lists[list_b].first->order);
+	return asynctimer__order_before(queue->lists[list_a].first->order, queue->lists[list_b].first->order);
 }
 
 /* The list's first node is another now. */
@@ -98,7 +84,7 @@ static struct node *merge(struct node *a, struct node *b)
 
 	if (!a || !b)
 		return a ? a : b;
-	if (node_earlier(b, a)) {
+	if (asynctimer__node_earlier(b, a)) {
 		top = b;
 		b = a;
 	}
@@ -155,20 +141,30 @@ static uint32_t search(const struct queue *queue, uint64_t after_ns)
 	return (uint32_t)(bound - queue->bounds);
 }
 
-/* The same, tried near where the node was last: a periodic one tends to come back there. */
-static uint32_t search_from(const struct queue *queue, uint32_t place, uint64_t after_ns)
+/*
+ * The same, among those around its last place: a periodic node tends to come
+ * back near there. All of them are looked at, so there is one jump, and that
+ * is guessed right.
+ */
+static uint32_t search_near(const struct queue *queue, uint32_t place, uint64_t after_ns)
 {
-	const uint64_t *bounds = queue->bounds;
 	uint32_t used = queue->lists_used;
-	uint32_t index = place < used ? place : used;
-	int steps = 8;
+	uint32_t index = 0;
+	uint32_t from;
 
-	for (; index < used && bounds[index] >= after_ns; index++)
-		if (--steps < 0)
-			return search(queue, after_ns);
-	for (; index > 0 && bounds[index - 1] < after_ns; index--)
-		if (--steps < 0)
-			return search(queue, after_ns);
+	if (used <= WINDOW) {
+		while (index < used && queue->bounds[index] >= after_ns)
+			index++;
+		return index;
+	}
+	from = place > WINDOW / 2 ? place - WINDOW / 2 : 0;
+	if (from > used - WINDOW)
+		from = used - WINDOW;
+	index = from;
+	for (uint32_t i = from; i < from + WINDOW; i++)
+		index += queue->bounds[i] >= after_ns;
+	if ((index == from && from > 0) || (index == from + WINDOW && index < used))
+		return search(queue, after_ns);
 	return index;
 }
 
@@ -176,8 +172,8 @@ static uint32_t search_from(const struct queue *queue, uint32_t place, uint64_t 
 static uint32_t find_list(struct queue *queue, const struct node *node)
 {
 	/* What is due at the same time goes before it, unless a later order was put already. */
-	uint64_t after_ns = node->due_ns + !before(node->order, queue->newest);
-	uint32_t index = search_from(queue, node->place, after_ns);
+	uint64_t after_ns = node->due_ns + !asynctimer__order_before(node->order, queue->newest);
+	uint32_t index = search_near(queue, node->place, after_ns);
 
 	if (index < queue->lists_used)
 		return index;
@@ -195,10 +191,8 @@ static uint32_t find_list(struct queue *queue, const struct node *node)
  * it in its list on their way. The fewer lists there are, the sooner its turn
  * comes.
  */
-static void leave_hint(const struct queue *queue, struct node *node)
+static void leave_hint(const struct queue *queue, struct node *ahead, struct node *node)
 {
-	struct node *ahead = node->prev->prev;
-
 	if (ahead && queue->lists_used < 4)
 		ahead = ahead->prev && ahead->prev->prev ? ahead->prev->prev : ahead;
 	if (ahead)
@@ -214,7 +208,7 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 		queue->newest = node->order;
 	index = find_list(queue, node);
 	list = &queue->lists[index];
-	if (before(queue->newest, node->order))
+	if (asynctimer__order_before(queue->newest, node->order))
 		queue->newest = node->order;
 	if (index == LONE) {
 		rest_put(queue, node);
@@ -225,15 +219,17 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 	node->hint = NULL;
 	node->place = index;
 	if (list->first) {
+		leave_hint(queue, list->ahead, node);
 		node->prev = list->last;
 		list->last->next = node;
+		list->ahead = list->last;
 		list->last = node;
-		leave_hint(queue, node);
 		return;
 	}
 	node->prev = NULL;
 	list->first = node;
 	list->last = node;
+	list->ahead = NULL;
 	play(queue, index);
 }
 
@@ -263,6 +259,8 @@ static void list_advance(struct queue *queue, uint32_t index)
 		list_emptied(queue, index);
 		return;
 	}
+	if (list->ahead == next->prev)
+		list->ahead = NULL;
 	next->prev = NULL;
 }
 
@@ -284,18 +282,14 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 		node->next->prev = node->prev;
 	else
 		list->last = node->prev;
+	list->ahead = list->last->prev;
 }
 
-struct node *asynctimer__queue_first(const struct queue *queue)
+/* Of NULL too, which may not be added to. */
+static void prefetch(const struct node *node)
 {
-	struct node *rest = queue->rest;
-	struct node *first = NULL;
-
-	if (queue->lists_used)
-		first = queue->lists[queue->tree_list[1]].first;
-	if (!first || (rest && node_earlier(rest, first)))
-		return rest;
-	return first;
+	__builtin_prefetch(node, 1);
+	__builtin_prefetch((const void *)((uintptr_t)node + CACHE_LINE), 1);
 }
 
 struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns)
@@ -308,9 +302,11 @@ struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns)
 		rest_remove(queue, node);
 		return node;
 	}
-	__builtin_prefetch(node->hint, 1);
-	__builtin_prefetch((const char *)node->hint + CACHE_LINE, 1);
+	prefetch(node->hint);
 	list_advance(queue, node->place);
+	/* Among many lists a hint came so long ago that it may be forgotten. */
+	if (queue->lists_used > 256)
+		prefetch(queue->lists[queue->tree_list[1]].first);
 	return node;
 }
 

@@ -14,6 +14,7 @@
 #ifndef ASYNCTIMER_QUEUE_H
 #define ASYNCTIMER_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,11 @@ struct node {
 	uint32_t place;		/* its list; in the heap from LONE: and how far down to the right it goes */
 };
 
-struct list;
+struct list {
+	struct node *first;	/* NULL: empty */
+	struct node *last;
+	struct node *ahead;	/* last->prev, at hand without last's memory */
+};
 
 struct queue {
 	struct list *lists;
@@ -49,8 +54,30 @@ void asynctimer__queue_free(struct queue *queue);
 void asynctimer__queue_put(struct queue *queue, struct node *node);
 void asynctimer__queue_remove(struct queue *queue, struct node *node);
 
+/* Orders wrap around. */
+static inline bool asynctimer__order_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static inline bool asynctimer__node_earlier(const struct node *a, const struct node *b)
+{
+	return a->due_ns < b->due_ns ||
+	       (a->due_ns == b->due_ns && asynctimer__order_before(a->order, b->order));
+}
+
 /* The earliest node, or NULL. */
-struct node *asynctimer__queue_first(const struct queue *queue);
+static inline struct node *asynctimer__queue_first(const struct queue *queue)
+{
+	struct node *rest = queue->rest;
+	struct node *first = NULL;
+
+	if (queue->lists_used)
+		first = queue->lists[queue->tree_list[1]].first;
+	if (!first || (rest && asynctimer__node_earlier(rest, first)))
+		return rest;
+	return first;
+}
 
 /* Takes out the earliest node, if that is due at until_ns; else NULL. */
 struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns);

@@ -33,6 +33,7 @@ static int lock(const struct asynctimer *timer)
 		return -EINVAL;
 	if (asynctimer__in_child(reactor_of(timer)))
 		return -ECHILD;
+	TEST_POINT(ENTERS, timer);
 	pthread_mutex_lock(&reactor_of(timer)->lock);
 	return 0;
 }
@@ -152,6 +153,7 @@ static void unlock_and_let_go(struct asynctimer *timer)
 		timer->source->backing->release(timer);
 	pthread_mutex_unlock(&reactor->lock);
 	/* From here on the reactor may be gone. */
+	TEST_POINT(LETS_GO, NULL);
 	if (last && release)
 		release(data);
 }
@@ -191,6 +193,7 @@ static void await_end(struct asynctimer *timer)
 	reactor->inside++;
 	while (timer->running && frame_of(timer)->run == run)
 		pthread_cond_wait(&reactor->ended, &reactor->lock);
+	TEST_POINT(STOP_WAITED, timer);
 	reactor->inside--;
 	timer->waiters--;
 }
@@ -485,8 +488,9 @@ static void complete_tick(struct asynctimer *timer, const struct source *source,
 
 /*
  * The tick, running in frame, ended with result; a failure goes to the handler
- * first. *now_ns is the reading it ended at. Called and returns with the lock
- * held, the timer then perhaps gone; false as asynctimer__timer_run.
+ * first. *now_ns is the reading it ended at, or one after its release. Called
+ * and returns with the lock held, the timer then perhaps gone; false as
+ * asynctimer__timer_run.
  */
 static bool end_tick(struct asynctimer *timer, const struct source *source, struct frame *frame,
 		     int result, uint64_t *now_ns)
@@ -501,6 +505,7 @@ static bool end_tick(struct asynctimer *timer, const struct source *source, stru
 		if (handler) {
 			pthread_mutex_unlock(&reactor->lock);
 			handler(timer, result, timer->data);
+			TEST_POINT(HANDLED, timer);
 			if (!relock(reactor, frame))
 				return false;
 			*now_ns = asynctimer__source_now_ns(source);
@@ -509,8 +514,13 @@ static bool end_tick(struct asynctimer *timer, const struct source *source, stru
 	complete_tick(timer, source, frame, *now_ns);
 	end_run(timer, frame);
 	if (timer->freed) {
+		struct source gone = *source;	/* it may go with the timer */
+
 		unlock_and_let_go(timer);
-		return relock(reactor, frame);
+		if (!relock(reactor, frame))
+			return false;
+		/* The release may have taken its time. */
+		*now_ns = asynctimer__source_now_ns(&gone);
 	}
 	return true;
 }
@@ -522,6 +532,7 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 	struct asynctimer_tick tick;
 	int result;
 
+	TEST_POINT(DUE, timer);
 	asynctimer__schedule_claim(&timer->schedule, *now_ns, &tick);
 	count_begin(timer, &tick);
 	timer->open = true;
@@ -573,6 +584,7 @@ int asynctimer_complete(struct asynctimer *timer, uint64_t number, int result)
 
 	if (r < 0)
 		return r;
+	TEST_POINT(COMPLETES, timer);
 	if (result > 0) {
 		r = -EINVAL;
 	} else if (!timer->open || timer->completed || timer->schedule.number != number) {

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model of a virtual reactor and its timers: plain arrays, a search for each
+ * question, and the promises taken by their letter. It shares nothing with the
+ * library but the public structs. Each function takes the step that the
+ * library's of that name shall take, and returns what that shall return.
+ */
+#ifndef FUZZ_MODEL_H
+#define FUZZ_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asynctimer.h"
+
+#define MODEL_TIMERS 64
+#define MODEL_NEVER UINT64_MAX
+
+struct model_timer {
+	bool alive;		/* it may be named, or at least its deferred tick be completed */
+	bool freed;
+	bool started;
+	bool open;
+	bool running;		/* its callback or handler is on the stack */
+	bool ended;		/* the open tick was completed, perhaps before the callback returned */
+	int result;		/* with that */
+	unsigned handler;	/* which; 0: none */
+	bool release;
+	int policy;
+	uint64_t interval_ns;
+	uint64_t slack_ns;
+	uint64_t order;		/* of arming */
+	uint64_t number;
+	uint64_t begun_ns;	/* the callback of the open tick */
+
+	/* FIXED_SCHEDULE: the points are anchor + k * interval, k = 0, 1, ... */
+	uint64_t anchor_ns;
+	uint64_t next;		/* the k of the next tick */
+	uint64_t skipped_busy;	/* not yet reported */
+	bool under_way;		/* since the start, a point was delivered or skipped */
+
+	/* FIXED_DELAY: due at the time asked for, else at from + interval. */
+	uint64_t asked_ns;	/* or MODEL_NEVER */
+	uint64_t from_ns;	/* the last completion, or the start */
+
+	struct asynctimer_stats stats;
+};
+
+/* What the library shall call before anything else happens. */
+enum model_call { MODEL_NO_CALL, MODEL_HANDLER, MODEL_RELEASE };
+
+struct model {
+	struct model_timer timer[MODEL_TIMERS];
+	unsigned timers;	/* in use, of these */
+	uint64_t now_ns;
+	uint64_t order;
+	unsigned inside;	/* calls of advance and complete on the stack */
+	bool stopped;
+	bool freeing;
+
+	/* The advance under way. */
+	uint64_t target_ns;
+	uint64_t until_ns;	/* of the present wake-up: what is due by then runs in it */
+	bool awake;
+	int ran;
+
+	enum model_call call;
+	struct model_timer *call_timer;
+	int call_error;
+};
+
+/* With a timer not alive yet, the arguments but for the callback. */
+int model_new(struct model *model, struct model_timer *timer, int clock, uint64_t interval_ns,
+	      int policy, uint64_t slack_ns);
+void model_free(struct model *model, struct model_timer *timer);
+int model_set_interval(struct model *model, struct model_timer *timer, uint64_t interval_ns);
+int model_set_error_handler(struct model_timer *timer, unsigned handler);
+int model_start(struct model *model, struct model_timer *timer);
+int model_start_after(struct model *model, struct model_timer *timer, uint64_t delay_ns);
+int model_start_at(struct model *model, struct model_timer *timer, uint64_t anchor_ns);
+int model_stop(struct model_timer *timer);
+uint64_t model_next_due_ns(const struct model_timer *timer);
+void model_get_stats(const struct model_timer *timer, struct asynctimer_stats *ret);
+
+/* model_complete_returns once the library's has, with all that it called. */
+int model_complete(struct model *model, struct model_timer *timer, uint64_t number, int result);
+void model_complete_returns(struct model *model);
+
+/*
+ * MODEL_RUNS: what it returns is then what model_advance_returns says, after
+ * the callbacks that model_next gives, one by one, until there is none.
+ */
+#define MODEL_RUNS 1
+int model_advance(struct model *model, uint64_t ns);
+struct model_timer *model_next(struct model *model, struct asynctimer_tick *ret);
+int model_advance_returns(struct model *model);
+
+/* The callback, or the handler that was to be called, is about to return. */
+void model_callback_returns(struct model *model, struct model_timer *timer, int result);
+void model_handler_returns(struct model *model, struct model_timer *timer);
+
+/* 0: from here on every timer's release shall be called, in any order. */
+int model_reactor_free(struct model *model);
+
+#endif

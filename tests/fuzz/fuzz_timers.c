@@ -1,0 +1,803 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes are operations on a virtual reactor; callbacks, handlers and releases
+ * take theirs from the same bytes, in the order in which they are called. Each
+ * operation is done on the model, then on the library, and whatever the
+ * library returns or calls must be what the model says.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fuzz.h"
+#include "fuzz_model.h"
+
+#define DEEPEST 4		/* a callback's complete's handler's free's release does no more */
+#define CALLBACKS 64		/* of one advance, before the reactor is stopped */
+#define TRACE 16384
+#define LONGEST_NS (UINT64_C(1) << 62)
+#define END_NS (UINT64_C(1) << 63)
+#define NEAR_NS (UINT64_C(1) << 40)
+#define NOBODY UINT_MAX
+
+bool fuzz_verbose;
+uint64_t fuzz_operations;
+uint64_t fuzz_callbacks;
+static const uint8_t *input;
+static const uint8_t *input_end;
+
+static struct model model;
+static struct asynctimer_reactor *reactor;
+static struct asynctimer *timers[MODEL_TIMERS];
+static unsigned burst;		/* callbacks of the present advance */
+static unsigned depth;		/* of callbacks, handlers and releases */
+static unsigned self;		/* whose, or NOBODY */
+
+#define U "%" PRIu64
+#define D "%" PRId64
+
+void fuzz_report(unsigned violations)
+{
+	const char *path = getenv("ASYNCTIMER_TABLE");
+	FILE *table = path ? fopen(path, "a") : NULL;
+
+	printf(U " operations, " U " callbacks, %u violations\n", fuzz_operations, fuzz_callbacks,
+	       violations);
+	if (!table)
+		return;
+	fprintf(table, "fuzzing\toperations\t" U "\t%u\n", fuzz_operations, violations);
+	fclose(table);
+}
+
+/* libFuzzer keeps the input of a program that aborts. */
+static void report_and_abort(void)
+{
+	fuzz_report(1);
+	abort();
+}
+
+void (*fuzz_differs)(void) = report_and_abort;
+
+/*
+ * The trace.
+ */
+
+static struct trace {
+	const char *format;
+	uint64_t values[4];
+	unsigned depth;
+} traced[TRACE];
+static uint64_t trace_count;
+
+static void print_trace(const struct trace *entry)
+{
+	const uint64_t *values = entry->values;
+
+	fprintf(stderr, "%*s", (int)(4 * entry->depth), "");
+	fprintf(stderr, entry->format, values[0], values[1], values[2], values[3]);
+	fputc('\n', stderr);
+}
+
+static void keep_trace(const struct trace *entry)
+{
+	traced[trace_count++ % TRACE] = *entry;
+	if (fuzz_verbose)
+		print_trace(entry);
+}
+
+/* As printf, to be printed should that be needed; at most four values, 64 bits each. */
+#define trace(format, ...) keep_trace(&(struct trace){ format, { __VA_ARGS__ }, depth })
+#define SIGNED(number) ((uint64_t)(int64_t)(number))
+
+static void print_number(uint64_t number)
+{
+	if (number > UINT64_MAX - UINT32_MAX)
+		fprintf(stderr, D, (int64_t)number);
+	else
+		fprintf(stderr, U, number);
+}
+
+static void differs(const char *what, uint64_t got, uint64_t expected)
+{
+	uint64_t from = trace_count > TRACE ? trace_count - TRACE : 0;
+
+	fprintf(stderr, "the operations%s:\n", from ? ", but for the first" : "");
+	for (; from < trace_count && !fuzz_verbose; from++)
+		print_trace(&traced[from % TRACE]);
+	fprintf(stderr, "%s: ", what);
+	print_number(got);
+	fprintf(stderr, ", but the model says ");
+	print_number(expected);
+	fprintf(stderr, "; the clock is at " U "\n", model.now_ns);
+	fuzz_differs();
+}
+
+static void same(const char *what, uint64_t got, uint64_t expected)
+{
+	if (got != expected)
+		differs(what, got, expected);
+}
+
+static void same_int(const char *what, int got, int expected)
+{
+	same(what, SIGNED(got), SIGNED(expected));
+}
+
+static unsigned index_of(const struct model_timer *timer)
+{
+	return timer ? (unsigned)(timer - model.timer) : NOBODY;
+}
+
+/* Nothing that the model waits for has been left out. */
+static void expect_no_call(void)
+{
+	if (model.call != MODEL_NO_CALL)
+		differs(model.call == MODEL_HANDLER ? "no handler called, of timer" :
+						      "no release called, of timer",
+			NOBODY, index_of(model.call_timer));
+}
+
+/*
+ * The input.
+ */
+
+static unsigned byte(void)
+{
+	return input < input_end ? *input++ : 0;
+}
+
+/* Small numbers above all, so that due times meet. */
+static uint64_t amount(void)
+{
+	static const uint64_t borders_ns[] = {
+		UINT64_MAX, END_NS, END_NS - 1, END_NS + 1, LONGEST_NS, LONGEST_NS - 1,
+		LONGEST_NS + 1, LONGEST_NS / 3,
+	};
+	unsigned b = byte();
+
+	if (b < 192)
+		return b % 64;
+	if (b < 224)
+		return (b - 191) * 50;
+	if (b < 240)
+		return (b - 224) * 1000 + byte();
+	if (b < 248)
+		return ASYNCTIMER_MILLISECOND << 3 * (b - 240);
+	b = byte();
+	return b < 224 ? b : borders_ns[b % 8];
+}
+
+/* Of a reactor that is being freed only timers that have yet to be released. */
+static bool can_be_named(const struct model_timer *timer)
+{
+	return timer->alive && (!timer->freed || timer->running) &&
+	       (!model.freeing || timer->release);
+}
+
+/* Some timer that may be named, by preference the one whose callback this is; or NULL. */
+static struct model_timer *pick(void)
+{
+	unsigned b = byte();
+
+	if (b >= 160 && self != NOBODY && can_be_named(&model.timer[self]))
+		return &model.timer[self];
+	for (unsigned i = 0; i < model.timers; i++) {
+		struct model_timer *timer = &model.timer[(b + i) % model.timers];
+
+		if (can_be_named(timer))
+			return timer;
+	}
+	return NULL;
+}
+
+/*
+ * Callbacks, handlers and releases.
+ */
+
+static void operate(void);
+
+/* The operations of one, and up to most of them; then the byte that is left. */
+static unsigned operate_inside(unsigned whose)
+{
+	static const uint8_t counts[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 4 };
+	unsigned self_before = self;
+	unsigned b = byte();
+
+	self = whose;
+	depth++;
+	for (unsigned i = counts[b % 16]; i > 0 && depth < DEEPEST && input < input_end; i--)
+		operate();
+	depth--;
+	self = self_before;
+	return b / 16;
+}
+
+static int result_of(unsigned choice)
+{
+	switch (choice) {
+	case 9:
+	case 10:
+	case 11:
+	case 12:
+		return ASYNCTIMER_PENDING;
+	case 13:
+		return -(int)(1 + byte());
+	case 14:
+		return byte() % 2 ? 1 : INT_MAX;
+	case 15:
+		return byte() % 2 ? -1 : INT_MIN;
+	default:
+		return ASYNCTIMER_DONE;
+	}
+}
+
+static void expect_tick(const struct model_timer *timer, const struct asynctimer_tick *got)
+{
+	struct asynctimer_tick tick;
+	struct model_timer *next = model_next(&model, &tick);
+
+	same("a callback, of timer", index_of(timer), index_of(next));
+	same("its number", got->number, tick.number);
+	same("its due_ns", got->due_ns, tick.due_ns);
+	same("its now_ns", got->now_ns, tick.now_ns);
+	same("its skipped_busy", got->skipped_busy, tick.skipped_busy);
+	same("its skipped_late", got->skipped_late, tick.skipped_late);
+}
+
+static void same_timer(const struct model_timer *timer, const struct asynctimer *got)
+{
+	if (timers[index_of(timer)] != got)
+		differs("it was called with another timer than that of data", NOBODY,
+			index_of(timer));
+}
+
+/* So that the shortest interval over the longest time ends. */
+static void bound_burst(void)
+{
+	if (++burst < CALLBACKS)
+		return;
+	trace("reactor_stop", 0);
+	asynctimer_reactor_stop(reactor);
+	model.stopped = true;
+}
+
+static int callback(struct asynctimer *got, const struct asynctimer_tick *tick, void *data)
+{
+	struct model_timer *timer = data;
+	int result;
+
+	fuzz_callbacks++;
+	expect_no_call();
+	trace("callback of " U ": number " U " due at " U " now " U, index_of(timer), tick->number,
+	      tick->due_ns, tick->now_ns);
+	expect_tick(timer, tick);
+	same_timer(timer, got);
+	result = result_of(operate_inside(index_of(timer)));
+	bound_burst();
+	expect_no_call();
+	trace("callback of " U " returns " D, index_of(timer), SIGNED(result));
+	model_callback_returns(&model, timer, result);
+	return result;
+}
+
+static void handle(unsigned which, struct asynctimer *got, int error, void *data)
+{
+	struct model_timer *timer = data;
+
+	trace("handler " U " of " U ": error " D, which, index_of(timer), SIGNED(error));
+	same("a handler called", MODEL_HANDLER, model.call);
+	same("a handler, of timer", index_of(timer), index_of(model.call_timer));
+	same("which handler", which, timer->handler);
+	same_int("its error", error, model.call_error);
+	same_timer(timer, got);
+	model.call = MODEL_NO_CALL;
+	operate_inside(index_of(timer));
+	expect_no_call();
+	trace("handler of " U " returns", index_of(timer));
+	model_handler_returns(&model, timer);
+}
+
+static void handler_1(struct asynctimer *timer, int error, void *data)
+{
+	handle(1, timer, error, data);
+}
+
+static void handler_2(struct asynctimer *timer, int error, void *data)
+{
+	handle(2, timer, error, data);
+}
+
+static void release(void *data)
+{
+	struct model_timer *timer = data;
+
+	trace("release of " U, index_of(timer));
+	if (model.freeing && model.call == MODEL_NO_CALL) {
+		same("a release that is due", timer->alive && timer->release, 1);
+		timer->alive = false;
+	} else {
+		same("a release called", MODEL_RELEASE, model.call);
+		same("a release, of timer", index_of(timer), index_of(model.call_timer));
+		model.call = MODEL_NO_CALL;
+	}
+	operate_inside(NOBODY);
+	expect_no_call();
+	trace("release of " U " returns", index_of(timer));
+}
+
+/*
+ * Operations.
+ */
+
+static void timer_new(void)
+{
+	static const int clocks[8] = { CLOCK_MONOTONIC, CLOCK_MONOTONIC, CLOCK_MONOTONIC,
+				       CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_BOOTTIME,
+				       CLOCK_REALTIME, CLOCK_PROCESS_CPUTIME_ID };
+	unsigned b = byte();
+	int clock = clocks[b % 8];
+	int policy = b / 8 % 16 == 15 ? (int)byte() : (int)(b / 8 % 2);
+	bool shared = b >= 64;
+	uint64_t interval_ns = amount();
+	uint64_t slack_ns = b >= 128 ? amount() : 0;
+	struct model_timer *timer = NULL;
+	unsigned i;
+	int r;
+
+	for (i = 0; i < model.timers; i++)
+		if (!model.timer[i].alive)
+			timer = &model.timer[i];
+	if (!timer)
+		return;
+	i = index_of(timer);
+	trace(shared ? "new_shared " U ": interval " U " policy " U " slack " U
+		     : "new " U ": interval " U " policy " U,
+	      i, interval_ns, (uint64_t)policy, slack_ns);
+	r = model_new(&model, timer, clock, interval_ns, policy, slack_ns);
+	same_int("new", shared ? asynctimer_new_shared(reactor, clock, interval_ns, policy,
+						       slack_ns, callback, timer, &timers[i])
+			       : asynctimer_new(reactor, clock, interval_ns, policy, callback,
+						timer, &timers[i]), r);
+}
+
+static void timer_free(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer || timer->freed)
+		return;
+	trace("free " U, index_of(timer));
+	model_free(&model, timer);
+	asynctimer_free(timers[index_of(timer)]);
+	expect_no_call();
+}
+
+static void timer_set_interval(void)
+{
+	struct model_timer *timer = pick();
+	uint64_t interval_ns = amount();
+
+	if (!timer)
+		return;
+	trace("set_interval " U ": " U, index_of(timer), interval_ns);
+	same_int("set_interval", asynctimer_set_interval(timers[index_of(timer)], interval_ns),
+		 model_set_interval(&model, timer, interval_ns));
+}
+
+static void timer_set_error_handler(void)
+{
+	static const asynctimer_error_handler handlers[] = { NULL, handler_1, handler_2 };
+	struct model_timer *timer = pick();
+	unsigned which = byte() % 3;
+
+	if (!timer)
+		return;
+	trace("set_error_handler " U ": " U, index_of(timer), which);
+	same_int("set_error_handler",
+		 asynctimer_set_error_handler(timers[index_of(timer)], handlers[which]),
+		 model_set_error_handler(timer, which));
+}
+
+static void timer_set_release(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer || timer->freed)
+		return;
+	timer->release = byte() % 4 != 0;
+	trace("set_release " U ": " U, index_of(timer), timer->release);
+	asynctimer_set_release(timers[index_of(timer)], timer->release ? release : NULL);
+}
+
+static void timer_start(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer)
+		return;
+	trace("start " U, index_of(timer));
+	same_int("start", asynctimer_start(timers[index_of(timer)]), model_start(&model, timer));
+}
+
+static void timer_start_after(void)
+{
+	struct model_timer *timer = pick();
+	uint64_t delay_ns = amount();
+
+	if (!timer)
+		return;
+	trace("start_after " U ": " U, index_of(timer), delay_ns);
+	same_int("start_after", asynctimer_start_after(timers[index_of(timer)], delay_ns),
+		 model_start_after(&model, timer, delay_ns));
+}
+
+/* Before now, or after it, or at any time. */
+static void timer_start_at(void)
+{
+	struct model_timer *timer = pick();
+	unsigned b = byte();
+	uint64_t anchor_ns = amount();
+
+	if (!timer)
+		return;
+	if (b < 112)
+		anchor_ns += model.now_ns;
+	else if (b < 224 && anchor_ns < model.now_ns)
+		anchor_ns = model.now_ns - anchor_ns;
+	trace("start_at " U ": " U, index_of(timer), anchor_ns);
+	same_int("start_at", asynctimer_start_at(timers[index_of(timer)], anchor_ns),
+		 model_start_at(&model, timer, anchor_ns));
+}
+
+static void timer_stop(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer)
+		return;
+	trace("stop " U, index_of(timer));
+	same_int("stop", asynctimer_stop(timers[index_of(timer)]), model_stop(timer));
+}
+
+static void timer_stop_nowait(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer)
+		return;
+	trace("stop_nowait " U, index_of(timer));
+	same_int("stop_nowait", asynctimer_stop_nowait(timers[index_of(timer)]),
+		 model_stop(timer));
+}
+
+static void complete(struct model_timer *timer, uint64_t number, int result)
+{
+	int r;
+
+	trace("complete " U ": number " U " result " D, index_of(timer), number, SIGNED(result));
+	r = model_complete(&model, timer, number, result);
+	same_int("complete", asynctimer_complete(timers[index_of(timer)], number, result), r);
+	expect_no_call();
+	model_complete_returns(&model);
+}
+
+/* After free with its tick deferred: once, and rightly. */
+static void complete_freed(unsigned b)
+{
+	for (unsigned i = 0; i < model.timers; i++) {
+		struct model_timer *timer = &model.timer[(b + i) % model.timers];
+
+		if (timer->alive && timer->freed && !timer->running) {
+			complete(timer, timer->number, b % 2 ? 0 : -(int)b);
+			return;
+		}
+	}
+}
+
+static void timer_complete(void)
+{
+	struct model_timer *timer = pick();
+	unsigned b = byte();
+	uint64_t number;
+
+	if (b < 48 || !timer) {
+		complete_freed(b);
+		return;
+	}
+	number = b < 80 ? timer->number + b - 64 : timer->number;
+	complete(timer, number, b < 80 || b % 8 > 3 ? 0 : b % 8 ? -(int)b : (int)(b - 80));
+}
+
+static void same_stats(const struct model_timer *timer)
+{
+	struct asynctimer_stats got, stats;
+
+	model_get_stats(timer, &stats);
+	same_int("get_stats", asynctimer_get_stats(timers[index_of(timer)], &got), 0);
+	same("callbacks", got.callbacks, stats.callbacks);
+	same("skipped_busy", got.skipped_busy, stats.skipped_busy);
+	same("skipped_late", got.skipped_late, stats.skipped_late);
+	same("failures", got.failures, stats.failures);
+	same("lateness_sum_ns", got.lateness_sum_ns, stats.lateness_sum_ns);
+	same("lateness_max_ns", got.lateness_max_ns, stats.lateness_max_ns);
+	same("duration_sum_ns", got.duration_sum_ns, stats.duration_sum_ns);
+	same("duration_max_ns", got.duration_max_ns, stats.duration_max_ns);
+	same("busy_since_ns", got.busy_since_ns, stats.busy_since_ns);
+	same("reserved", (uint64_t)memcmp(got.reserved, stats.reserved, sizeof(got.reserved)), 0);
+	same("the last number", got.callbacks + got.skipped_busy + got.skipped_late,
+	     timer->number);
+}
+
+static void same_answers(const struct model_timer *timer)
+{
+	const struct asynctimer *real = timers[index_of(timer)];
+
+	same_int("is_started", asynctimer_is_started(real), timer->started);
+	same("next_due_ns", asynctimer_next_due_ns(real), model_next_due_ns(timer));
+	same("now_ns", asynctimer_now_ns(real), model.now_ns);
+}
+
+static void timer_get_stats(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer)
+		return;
+	trace("get_stats " U, index_of(timer));
+	same_stats(timer);
+}
+
+static void timer_ask(void)
+{
+	struct model_timer *timer = pick();
+
+	if (!timer)
+		return;
+	trace("is_started, next_due_ns, now_ns " U, index_of(timer));
+	same_answers(timer);
+	same("get_data", asynctimer_get_data(timers[index_of(timer)]) == timer, 1);
+	same("get_reactor", asynctimer_get_reactor(timers[index_of(timer)]) == reactor, 1);
+}
+
+/* Some way, or to the very time at which a timer is due or the clock ends, or just before. */
+static uint64_t distance(void)
+{
+	unsigned b = byte();
+	struct model_timer *timer;
+	uint64_t due_ns;
+
+	if (b < 128)
+		return amount();
+	if (b < 192)
+		return b - 128;
+	if (b == 192 && byte() < 32)
+		return END_NS - model.now_ns + byte() % 4 - 2;
+	timer = pick();
+	if (!timer)
+		return 0;
+	due_ns = model_next_due_ns(timer);
+	if (due_ns == MODEL_NEVER || due_ns <= model.now_ns)
+		return 0;
+	return due_ns - model.now_ns - (b < 208) + (b >= 240 ? timer->slack_ns : 0);
+}
+
+static void reactor_advance(void)
+{
+	uint64_t ns = distance();
+	struct model_timer *timer = NULL;
+	struct asynctimer_tick tick;
+	int got, r;
+
+	trace("advance " U, ns);
+	burst = model.inside ? burst : 0;
+	r = model_advance(&model, ns);
+	got = asynctimer_reactor_advance(reactor, ns);
+	expect_no_call();
+	if (r == MODEL_RUNS) {
+		timer = model_next(&model, &tick);
+		r = model_advance_returns(&model);
+	}
+	if (timer)
+		differs("no callback, of timer", NOBODY, index_of(timer));
+	same_int("advance", got, r);
+}
+
+static void reactor_stop(void)
+{
+	trace("reactor_stop", 0);
+	asynctimer_reactor_stop(reactor);
+	model.stopped = true;
+}
+
+static void reactor_restart(void)
+{
+	trace("reactor_restart", 0);
+	same_int("reactor_restart", asynctimer_reactor_restart(reactor), model.stopped);
+	model.stopped = false;
+}
+
+static void reactor_unsupported(void)
+{
+	trace("run, dispatch, fd", 0);
+	same_int("reactor_run", asynctimer_reactor_run(reactor), -EOPNOTSUPP);
+	same_int("reactor_dispatch", asynctimer_reactor_dispatch(reactor, -1), -EOPNOTSUPP);
+	same_int("reactor_fd", asynctimer_reactor_fd(reactor), -EOPNOTSUPP);
+}
+
+static void reactor_new(void)
+{
+	trace("reactor_new_virtual", 0);
+	same_int("reactor_new_virtual", asynctimer_reactor_new_virtual(&reactor), 0);
+	model.now_ns = 0;
+	model.order = 0;
+	model.stopped = false;
+	model.freeing = false;
+}
+
+static void free_reactor(void)
+{
+	int r;
+
+	trace("reactor_free", 0);
+	r = model_reactor_free(&model);
+	same_int("reactor_free", asynctimer_reactor_free(reactor), r);
+	expect_no_call();
+	if (r < 0)
+		return;
+	for (unsigned i = 0; i < model.timers; i++) {
+		struct model_timer *timer = &model.timer[i];
+
+		if (timer->alive && timer->release)
+			differs("no release called, of timer", NOBODY, i);
+		timer->alive = false;
+		timer->started = false;
+	}
+	reactor = NULL;
+}
+
+/* A release that the user's free runs may come here: that free still needs the reactor. */
+static void reactor_free(void)
+{
+	bool busy = model.inside || model.freeing;
+
+	if (!busy && (depth > 0 || byte() < 248))
+		return;
+	free_reactor();
+	if (!reactor)
+		reactor_new();
+}
+
+static void refused(void)
+{
+	struct asynctimer *none = NULL;
+	struct model_timer *timer = pick();
+
+	trace("what is refused", 0);
+	asynctimer_free(NULL);
+	asynctimer_reactor_stop(NULL);
+	asynctimer_set_release(NULL, release);
+	same_int("reactor_free(NULL)", asynctimer_reactor_free(NULL), 0);
+	same_int("reactor_new_virtual(NULL)", asynctimer_reactor_new_virtual(NULL), -EINVAL);
+	same_int("restart(NULL)", asynctimer_reactor_restart(NULL), -EINVAL);
+	same_int("advance(NULL)", asynctimer_reactor_advance(NULL, 1), -EINVAL);
+	same_int("new without a reactor", asynctimer_new(NULL, 1, 1, 0, callback, NULL, &none),
+		 -EINVAL);
+	same_int("new without a callback", asynctimer_new(reactor, 1, 1, 0, NULL, NULL, &none),
+		 -EINVAL);
+	same_int("new without ret", asynctimer_new(reactor, 1, 1, 0, callback, NULL, NULL),
+		 -EINVAL);
+	same("ret", none != NULL, 0);
+	same_int("start(NULL)", asynctimer_start(NULL), -EINVAL);
+	same_int("stop(NULL)", asynctimer_stop(NULL), -EINVAL);
+	same_int("complete(NULL)", asynctimer_complete(NULL, 1, 0), -EINVAL);
+	if (timer)
+		same_int("get_stats without ret",
+			 asynctimer_get_stats(timers[index_of(timer)], NULL), -EINVAL);
+}
+
+static const struct operation {
+	void (*run)(void);
+	unsigned weight;		/* they add up to 128 */
+	bool while_freeing;		/* by releases that reactor_free runs */
+} operations[] = {
+	{ timer_new, 10, true },
+	{ timer_free, 5, true },
+	{ timer_set_interval, 9, false },
+	{ timer_set_error_handler, 5, false },
+	{ timer_set_release, 6, false },
+	{ timer_start, 13, false },
+	{ timer_start_after, 9, false },
+	{ timer_start_at, 9, false },
+	{ timer_stop, 7, true },
+	{ timer_stop_nowait, 3, true },
+	{ timer_complete, 16, false },
+	{ timer_get_stats, 3, false },
+	{ timer_ask, 4, false },
+	{ reactor_advance, 22, true },
+	{ reactor_stop, 1, true },
+	{ reactor_restart, 2, true },
+	{ reactor_unsupported, 1, true },
+	{ reactor_free, 2, true },
+	{ refused, 1, true },
+};
+
+static void operate(void)
+{
+	const struct operation *operation = operations;
+	unsigned b = byte() % 128;
+
+	for (; b >= operation->weight; operation++)
+		b -= operation->weight;
+	if (model.freeing && !operation->while_freeing)
+		return;
+	fuzz_operations++;
+	operation->run();
+	expect_no_call();
+}
+
+/* Everything is ended and compared; the bytes are used up, so nothing else happens. */
+static void finish(void)
+{
+	for (unsigned i = 0; i < model.timers; i++) {
+		struct model_timer *timer = &model.timer[i];
+
+		if (timer->alive && timer->open)
+			complete(timer, timer->number, 0);
+		if (!timer->alive)
+			continue;
+		same_answers(timer);
+		same_stats(timer);
+	}
+	free_reactor();
+	same("the reactor freed", reactor == NULL, 1);
+}
+
+/* At the clock's end little can happen. */
+static void start_over(void)
+{
+	const uint8_t *rest = input;
+
+	input = input_end;
+	finish();
+	reactor_new();
+	input = rest;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint8_t crowds[] = { 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, MODEL_TIMERS };
+
+	input = data;
+	input_end = data + size;
+	memset(&model, 0, sizeof(model));
+	model.timers = crowds[byte() % sizeof(crowds)];
+	trace_count = 0;
+	depth = 0;
+	self = NOBODY;
+	reactor_new();
+	while (input < input_end) {
+		operate();
+		if (model.stopped && byte() < 160)
+			reactor_restart();
+		if (model.now_ns > END_NS - NEAR_NS && byte() < 16)
+			start_over();
+	}
+	finish();
+	return 0;
+}
+
+static void report_none(void)
+{
+	fuzz_report(0);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return atexit(report_none);
+}
