@@ -235,6 +235,13 @@ int asynctimer_set_interval(struct asynctimer *timer, uint64_t interval_ns);
 int asynctimer_set_error_handler(struct asynctimer *timer, asynctimer_error_handler handler);
 
 /*
+ * Names the timer for those who trace the process: asynctimer(7). Copied, at
+ * most 31 bytes; NULL or "": none. 1, or 0 if it has that name; -ERANGE, and
+ * it keeps its name, for a longer one; -EINVAL, -ENOMEM.
+ */
+int asynctimer_set_name(struct asynctimer *timer, const char *name);
+
+/*
  * Start and stop. A start while the last tick is still open takes effect at
  * its completion: grid points up to there are skipped busy, and FIXED_DELAY is
  * due no earlier than completion + interval. What is undelivered at stop

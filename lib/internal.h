@@ -62,6 +62,7 @@ struct asynctimer_reactor {
 	struct slab slab;		/* of shared timers */
 	struct source own_sources[3];
 	struct shared shared[3];
+	void *names;			/* of timers that have one: names.h */
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include "names.h"
 #include "wake.h"
 
 #define EVENTS 128		/* of one harvest */
@@ -148,6 +149,7 @@ static int discard(struct asynctimer_reactor *reactor)
 		asynctimer__shared_free(&reactor->shared[i]);
 	asynctimer__slab_free(&reactor->slab);
 	free(reactor->slots.slot);
+	asynctimer__names_free(&reactor->names);
 	/* A thread that the child has not got may have held the lock. */
 	in_child = asynctimer__in_child(reactor);
 	if (!in_child) {

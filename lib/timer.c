@@ -9,7 +9,10 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "names.h"
+#include "probes.h"
 #include "wake.h"
 
 #ifdef ASYNCTIMER_TEST_POINTS
@@ -119,11 +122,17 @@ int asynctimer_new_shared(struct asynctimer_reactor *reactor, int clock, uint64_
 	return new(reactor, clock, interval_ns, policy, false, slack_ns, callback, data, ret);
 }
 
+/* With the lock held. */
+#define PROBE_TIMER(probe, timer, ...)                                                             \
+	PROBE(probe, timer, asynctimer__names_find(&reactor_of(timer)->names, timer), ##__VA_ARGS__)
+
 /* It needs no more wake-ups and takes no more starts. */
 static void retire(struct asynctimer *timer)
 {
 	if (timer->freed)
 		return;
+	if (timer->started && !asynctimer__in_child(reactor_of(timer)))
+		PROBE_TIMER(stop, timer);
 	timer->source->backing->retire(timer);
 	timer->started = false;
 	timer->freed = true;
@@ -147,10 +156,12 @@ static void unlock_and_let_go(struct asynctimer *timer)
 	void *data = timer->data;
 	bool last = timer->freed && !timer->open && !timer->waiters;
 
-	if (last && reactor->freeing)
+	if (last && reactor->freeing) {
 		timer->released = true;
-	else if (last)
+	} else if (last) {
+		asynctimer__names_remove(&reactor->names, timer);
 		timer->source->backing->release(timer);
+	}
 	pthread_mutex_unlock(&reactor->lock);
 	/* From here on the reactor may be gone. */
 	TEST_POINT(LETS_GO, NULL);
@@ -278,6 +289,24 @@ int asynctimer_set_error_handler(struct asynctimer *timer, asynctimer_error_hand
 	return r;
 }
 
+int asynctimer_set_name(struct asynctimer *timer, const char *name)
+{
+	int r = lock(timer);
+
+	if (r < 0)
+		return r;
+	if (timer->freed)
+		r = -EINVAL;
+	else if (!name || !*name)
+		r = asynctimer__names_remove(&reactor_of(timer)->names, timer);
+	else if (strnlen(name, ASYNCTIMER__NAME_SIZE) == ASYNCTIMER__NAME_SIZE)
+		r = -ERANGE;
+	else
+		r = asynctimer__names_set(&reactor_of(timer)->names, timer, name);
+	unlock(timer);
+	return r;
+}
+
 /* Takes the lock if the timer can be started: 1; else 0 or an error, without it. */
 static int lock_to_start(struct asynctimer *timer, bool valid)
 {
@@ -301,6 +330,8 @@ static int start_and_unlock(struct asynctimer *timer, uint64_t now_ns)
 	if (!timer->open)
 		r = timer->source->backing->arm(timer, now_ns);
 	timer->started = r == 0;
+	if (r == 0)
+		PROBE_TIMER(start, timer, timer->schedule.interval_ns, timer->schedule.node.due_ns);
 	unlock(timer);
 	return r < 0 ? r : 1;
 }
@@ -349,8 +380,10 @@ static int stop(struct asynctimer *timer)
 {
 	int r = timer->started;
 
-	if (r)
+	if (r) {
 		timer->source->backing->disarm(timer);
+		PROBE_TIMER(stop, timer);
+	}
 	timer->started = false;
 	return r;
 }
@@ -470,6 +503,7 @@ static void count_end(struct asynctimer *timer, uint64_t begun_ns, uint64_t now_
 	timer->duration_sum_ns += duration_ns;
 	if (timer->duration_max_ns < duration_ns)
 		timer->duration_max_ns = duration_ns;
+	PROBE_TIMER(tick_end, timer, timer->schedule.number, duration_ns);
 }
 
 static void complete_tick(struct asynctimer *timer, const struct source *source,
@@ -525,6 +559,17 @@ static bool end_tick(struct asynctimer *timer, const struct source *source, stru
 	return true;
 }
 
+/* Out of line: in line, gcc has each tick load what only the probes want. */
+__attribute__((cold, noinline)) static void probe_begin(const struct asynctimer *timer,
+							 const struct asynctimer_tick *tick)
+{
+	uint64_t skipped = tick->skipped_busy + tick->skipped_late;
+
+	if (skipped)
+		PROBE_TIMER(skip, timer, tick->number, tick->skipped_busy, tick->skipped_late);
+	PROBE_TIMER(tick_start, timer, tick->number, tick->now_ns - tick->due_ns, skipped);
+}
+
 bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source,
 			   struct frame *frame, uint64_t *now_ns)
 {
@@ -540,6 +585,8 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 	frame->begun_ns = *now_ns;
 	reactor->open++;
 	begin_run(timer, frame);
+	if (PROBED(skip) || PROBED(tick_start))
+		probe_begin(timer, &tick);
 	pthread_mutex_unlock(&reactor->lock);
 
 	TEST_POINT(CLAIMED, timer);

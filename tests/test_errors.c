@@ -489,6 +489,7 @@ START_TEST(null_is_answered_everywhere)
 	asynctimer_set_release(NULL, free);
 	ck_assert_int_eq(asynctimer_set_interval(NULL, MS), -EINVAL);
 	ck_assert_int_eq(asynctimer_set_error_handler(NULL, NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_set_name(NULL, "none"), -EINVAL);
 	ck_assert_int_eq(asynctimer_start(NULL), -EINVAL);
 	ck_assert_int_eq(asynctimer_start_after(NULL, 0), -EINVAL);
 	ck_assert_int_eq(asynctimer_start_at(NULL, 0), -EINVAL);

@@ -83,6 +83,7 @@ static void states_new(struct states *states)
 		watched[i]->data = states;
 		watch_new(watched[i], CLOCK_MONOTONIC, MS, ASYNCTIMER_FIXED_SCHEDULE);
 		asynctimer_set_release(watched[i]->timer, count_release);
+		must(asynctimer_set_name(watched[i]->timer, "in some state"));
 	}
 	must(asynctimer_start(states->open.timer));
 	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 1);
@@ -119,6 +120,7 @@ static void no_function_works(struct watched *watched)
 	expect(asynctimer_stop_nowait(timer) == -ECHILD);
 	expect(asynctimer_set_interval(timer, 5 * MS) == -ECHILD);
 	expect(asynctimer_set_error_handler(timer, NULL) == -ECHILD);
+	expect(asynctimer_set_name(timer, "child") == -ECHILD);
 	expect(asynctimer_complete(timer, watched->last.number, 0) == -ECHILD);
 	expect(asynctimer_get_stats(timer, &stats) == -ECHILD);
 	expect(asynctimer_is_started(timer) == 0);

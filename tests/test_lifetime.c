@@ -120,6 +120,7 @@ static void free_it_and_call_everything(struct watched *watched)
 	ck_assert_int_eq(asynctimer_start_at(timer, 0), -EINVAL);
 	ck_assert_int_eq(asynctimer_set_interval(timer, 5 * MS), -EINVAL);
 	ck_assert_int_eq(asynctimer_set_error_handler(timer, NULL), -EINVAL);
+	ck_assert_int_eq(asynctimer_set_name(timer, "freed"), -EINVAL);
 	ck_assert_int_eq(asynctimer_stop(timer), 0);
 	ck_assert_int_eq(asynctimer_stop_nowait(timer), 0);
 	ck_assert_int_eq(asynctimer_is_started(timer), 0);
