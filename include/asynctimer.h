@@ -132,8 +132,9 @@ int asynctimer_reactor_run(struct asynctimer_reactor *reactor);
  * Waits up to timeout_ns (0: not at all; negative: for ever) until something
  * is due, runs what is due, and returns how many callbacks ran. What comes due
  * meanwhile waits for the next call, as do own timers beyond the first 128,
- * with the descriptor still readable. 0 too when the reactor is stopped. -EINTR
- * if a signal came before anything was due (signal(7)); -EBUSY as run.
+ * with the descriptor still readable. 0 too when the reactor is stopped. While
+ * the kernel refuses to arm a timer, each call tries again and takes 1 ms more.
+ * -EINTR if a signal came before anything was due (signal(7)); -EBUSY as run.
  */
 int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t timeout_ns);
 

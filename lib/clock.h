@@ -8,6 +8,9 @@
 
 #include "asynctimer.h"
 
+_Static_assert(sizeof(time_t) >= 8, "intervals up to 2^62 ns need a 64-bit time_t: "
+				    "musl 1.2, or glibc 2.34 with -D_TIME_BITS=64");
+
 static inline uint64_t asynctimer__now_ns(int clock)
 {
 	struct timespec now = { 0 };

@@ -196,18 +196,30 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 /* Releases the timer, whatever its state, where no thread can use it. Its memory stays. */
 void asynctimer__timer_discard(struct asynctimer *timer);
 
-/* Where tests make a thread pause; nothing in a release. */
+/* Where tests make a thread pause; nothing in a release. At those marked * it has the lock. */
 enum asynctimer__test_point {
+	ASYNCTIMER__ENTERS,		/* a function of the timer is about to take the lock */
+	ASYNCTIMER__WAITS,		/* a dispatching thread is about to wait; no timer */
+	ASYNCTIMER__HARVESTED,		/* it has events, of which it may run some; no timer */
+	ASYNCTIMER__TAKES_WAKE,		/* * it is about to read the eventfd; no timer */
+	ASYNCTIMER__TOOK_WAKE,		/* * and has; no timer */
+	ASYNCTIMER__DUE,		/* * a tick is due and about to be claimed */
 	ASYNCTIMER__CLAIMED,		/* a tick is claimed, its callback not yet called */
 	ASYNCTIMER__RETURNED,		/* the callback has returned, the tick is not yet finished */
-	ASYNCTIMER__STOP_WAITS,		/* a stop is about to wait */
+	ASYNCTIMER__HANDLED,		/* the same of the error handler */
+	ASYNCTIMER__STOP_WAITS,		/* * a stop is about to wait */
+	ASYNCTIMER__STOP_WAITED,	/* * and has */
+	ASYNCTIMER__COMPLETES,		/* * asynctimer_complete has yet to look at the tick */
+	ASYNCTIMER__LETS_GO,		/* done with a timer, which may be gone; no timer */
+	ASYNCTIMER__REACTOR_STOPS,	/* stopped, with the eventfd not yet written; no timer */
 };
 extern void (*asynctimer__test_hook)(enum asynctimer__test_point point, struct asynctimer *timer);
 #ifdef ASYNCTIMER_TEST_POINTS
 #define TEST_POINT(point, timer)                                                                   \
 	do {                                                                                       \
 		if (asynctimer__test_hook)                                                         \
-			asynctimer__test_hook(ASYNCTIMER__##point, timer);                         \
+			asynctimer__test_hook(ASYNCTIMER__##point,                                 \
+					      (struct asynctimer *)(timer));                       \
 	} while (0)
 #else
 #define TEST_POINT(point, timer) ((void)0)

@@ -218,7 +218,8 @@ static void completed(struct asynctimer *timer, const struct source *source,
 		unmute(own);
 	if (!timer->started)
 		return;
-	if (timer->schedule.policy == ASYNCTIMER_FIXED_DELAY) {
+	if (timer->schedule.policy == ASYNCTIMER_FIXED_DELAY &&
+	    next_ns - now_ns == timer->schedule.interval_ns) {
 		/* Relative: the kernel counts from here, which is after now_ns, so never early. */
 		own->armed = asynctimer__timerfd_arm_in(own->fd, next_ns - now_ns) == 0;
 		if (!own->armed)
@@ -260,8 +261,11 @@ struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint6
 		return NULL;
 	}
 	r = asynctimer__timerfd_take(own->fd);
-	if (!timer->started)
+	if (!timer->started) {
+		/* Stop may not have been able to. */
+		disarm(timer);
 		return NULL;
+	}
 	if (r == -ECANCELED)
 		clock_was_set(timer);
 	now_ns = asynctimer__source_now_ns(timer->source);
@@ -272,8 +276,8 @@ struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint6
 		*ret = now_ns;
 		return timer;
 	}
-	/* What was read away too early must come again. */
-	if (!own->armed || r > 0)
+	/* What was read away too early must come again, what can't be read must go. */
+	if (!own->armed || r != 0)
 		arm_or_retry(own);
 	return NULL;
 }

@@ -285,10 +285,11 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 	list->ahead = list->last->prev;
 }
 
+/* Of NULL too, which may not be added to. */
 static void prefetch(const struct node *node)
 {
 	__builtin_prefetch(node, 1);
-	__builtin_prefetch((const char *)node + CACHE_LINE, 1);
+	__builtin_prefetch((const void *)((uintptr_t)node + CACHE_LINE), 1);
 }
 
 struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns)

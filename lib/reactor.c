@@ -207,12 +207,21 @@ static int enter(struct asynctimer_reactor *reactor, struct frame *frame)
 	return 0;
 }
 
-/* epoll_wait with a timeout in nanoseconds, on any kernel and libc. */
+/*
+ * epoll_wait with a timeout in nanoseconds, on any kernel and libc. Refused
+ * what it needs, the reactor stays readable until it gets that: not so fast.
+ */
 static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event *events,
-		   int64_t timeout_ns)
+		   int64_t timeout_ns, bool refused)
 {
 	int r;
 
+	if (refused) {
+		struct timespec pause = asynctimer__timespec(ASYNCTIMER_MILLISECOND);
+
+		if (ppoll(NULL, 0, &pause, NULL) < 0 && errno == EINTR)
+			return -EINTR;
+	}
 	if (timeout_ns > 0) {
 		struct timespec timeout = asynctimer__timespec((uint64_t)timeout_ns);
 		struct pollfd readable = { .fd = reactor->epoll_fd, .events = POLLIN };
@@ -226,17 +235,13 @@ static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event 
 }
 
 /*
- * Before a thread waits, leaves, or calls a callback while others wait: all
- * timers are armed for what comes next. True if something is due already.
+ * Before a thread waits, leaves, or calls a callback while others wait: the
+ * pairs are armed for what comes next. True if something is due already.
  */
 static bool settle(struct asynctimer_reactor *reactor)
 {
 	bool due = false;
 
-	if (reactor->retry) {
-		reactor->retry = false;
-		asynctimer__own_retry(reactor);
-	}
 	for (unsigned i = 0; i < SOURCES; i++) {
 		struct shared *shared = &reactor->shared[i];
 
@@ -250,9 +255,14 @@ static bool settle(struct asynctimer_reactor *reactor)
 static void take_wake(struct asynctimer_reactor *reactor)
 {
 	uint64_t count;
-	ssize_t r = read(reactor->event_fd, &count, sizeof(count));
+	ssize_t r;
 
-	(void)r;
+	TEST_POINT(TAKES_WAKE, NULL);
+	r = read(reactor->event_fd, &count, sizeof(count));
+	/* Readable for ever, that is: each turn waits a little. */
+	if (r < 0 && errno != EAGAIN)
+		reactor->retry = true;
+	TEST_POINT(TOOK_WAKE, NULL);
 	reactor->woken = false;
 	if (asynctimer__is_stopped(reactor))
 		asynctimer__wake(reactor);
@@ -351,16 +361,23 @@ static int take_turn(struct frame *frame, int64_t timeout_ns, bool *full)
 {
 	struct asynctimer_reactor *reactor = frame->reactor;
 	struct turn turn;
+	bool refused;
 	int ran = 0;
 
 	turn.runs = reactor->runs;
 	memset(turn.ran, 0, sizeof(turn.ran));
+	refused = reactor->retry;
+	reactor->retry = false;
+	if (refused)
+		asynctimer__own_retry(reactor);
 	settle(reactor);
 	reactor->waiting++;
 	pthread_mutex_unlock(&reactor->lock);
-	turn.count = harvest(reactor, turn.events, timeout_ns);
+	TEST_POINT(WAITS, NULL);
+	turn.count = harvest(reactor, turn.events, timeout_ns, refused);
 	if (asynctimer__in_child(reactor))
 		return -ECHILD;
+	TEST_POINT(HARVESTED, NULL);
 	pthread_mutex_lock(&reactor->lock);
 	reactor->waiting--;
 	*full = turn.count == EVENTS;
@@ -435,6 +452,7 @@ void asynctimer_reactor_stop(struct asynctimer_reactor *reactor)
 		return;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	__atomic_store_n(&reactor->stopped, 1, __ATOMIC_SEQ_CST);
+	TEST_POINT(REACTOR_STOPS, NULL);
 	if (!reactor->virtual)
 		asynctimer__wake(reactor);
 	pthread_setcancelstate(cancel_state, NULL);

@@ -199,22 +199,24 @@ static bool arm_fd(struct shared *shared, unsigned which, uint64_t wake_ns)
 {
 	int r = asynctimer__timerfd_arm_at(shared->fd[which], shared->clock, wake_ns, 0);
 
-	shared->armed_ns[which] = wake_ns;
-	if (r == -ECANCELED) {
-		clock_was_set(shared);
-		return false;
-	}
-	if (r < 0) {
-		shared->armed_ns[which] = ASYNCTIMER__NEVER;
+	if (r < 0 && r != -ECANCELED) {
+		/* It is as it was: one that has fired is still readable. */
 		asynctimer__retry(shared->reactor);
+		return true;
 	}
-	return true;
+	shared->armed_ns[which] = wake_ns;
+	if (r == 0)
+		return true;
+	clock_was_set(shared);
+	return false;
 }
 
 static void disarm_fd(struct shared *shared, unsigned which)
 {
-	asynctimer__timerfd_disarm(shared->fd[which]);
-	shared->armed_ns[which] = ASYNCTIMER__NEVER;
+	if (asynctimer__timerfd_disarm(shared->fd[which]) < 0)
+		asynctimer__retry(shared->reactor);
+	else
+		shared->armed_ns[which] = ASYNCTIMER__NEVER;
 }
 
 /* Armed for a time that is to come, up to latest_ns. */
@@ -269,10 +271,8 @@ bool asynctimer__shared_settle(struct shared *shared, uint64_t now_ns)
 
 	if (first_ns <= now_ns) {
 		/* A descriptor that has fired is readable, and stays so. */
-		if (shared->armed_ns[0] > now_ns && shared->armed_ns[1] > now_ns && !reactor->woken) {
-			reactor->woken = true;
-			asynctimer__wake(reactor);
-		}
+		if (shared->armed_ns[0] > now_ns && shared->armed_ns[1] > now_ns && !reactor->woken)
+			reactor->woken = asynctimer__wake(reactor);
 		return true;
 	}
 	for (unsigned i = 0; first_ns == ASYNCTIMER__NEVER && i < 2; i++)
@@ -283,11 +283,14 @@ bool asynctimer__shared_settle(struct shared *shared, uint64_t now_ns)
 
 void asynctimer__shared_event(struct shared *shared, unsigned which)
 {
+	int r;
+
 	if (shared->clock != CLOCK_REALTIME)
 		return;
+	r = asynctimer__timerfd_take(shared->fd[which]);
 	/* Set back since, that clock would seem not to have reached what has fired. */
-	shared->armed_ns[which] = ASYNCTIMER__NEVER;
-	if (asynctimer__timerfd_take(shared->fd[which]) == -ECANCELED)
+	shared->armed_ns[which] = r < 0 && r != -ECANCELED ? 0 : ASYNCTIMER__NEVER;
+	if (r == -ECANCELED)
 		clock_was_set(shared);
 }
 

@@ -36,6 +36,7 @@ static int lock(const struct asynctimer *timer)
 		return -EINVAL;
 	if (asynctimer__in_child(reactor_of(timer)))
 		return -ECHILD;
+	TEST_POINT(ENTERS, timer);
 	pthread_mutex_lock(&reactor_of(timer)->lock);
 	return 0;
 }
@@ -159,6 +160,7 @@ static void unlock_and_let_go(struct asynctimer *timer)
 	}
 	pthread_mutex_unlock(&reactor->lock);
 	/* From here on the reactor may be gone. */
+	TEST_POINT(LETS_GO, NULL);
 	if (last && release)
 		release(data);
 }
@@ -198,6 +200,7 @@ static void await_end(struct asynctimer *timer)
 	reactor->inside++;
 	while (timer->running && frame_of(timer)->run == run)
 		pthread_cond_wait(&reactor->ended, &reactor->lock);
+	TEST_POINT(STOP_WAITED, timer);
 	reactor->inside--;
 	timer->waiters--;
 }
@@ -532,6 +535,7 @@ static bool end_tick(struct asynctimer *timer, const struct source *source, stru
 		if (handler) {
 			pthread_mutex_unlock(&reactor->lock);
 			handler(timer, result, timer->data);
+			TEST_POINT(HANDLED, timer);
 			if (!relock(reactor, frame))
 				return false;
 			*now_ns = asynctimer__source_now_ns(source);
@@ -558,6 +562,7 @@ bool asynctimer__timer_run(struct asynctimer *timer, const struct source *source
 	struct asynctimer_tick tick;
 	int result;
 
+	TEST_POINT(DUE, timer);
 	asynctimer__schedule_claim(&timer->schedule, *now_ns, &tick);
 	count_begin(timer, &tick);
 	timer->open = true;
@@ -610,6 +615,7 @@ int asynctimer_complete(struct asynctimer *timer, uint64_t number, int result)
 
 	if (r < 0)
 		return r;
+	TEST_POINT(COMPLETES, timer);
 	if (result > 0) {
 		r = -EINVAL;
 	} else if (!timer->open || timer->completed || timer->schedule.number != number) {

@@ -33,11 +33,11 @@ int asynctimer__timerfd_arm_in(int fd, uint64_t delay_ns)
 	return timerfd_settime(fd, 0, &when, NULL) < 0 ? -errno : 0;
 }
 
-void asynctimer__timerfd_disarm(int fd)
+int asynctimer__timerfd_disarm(int fd)
 {
 	struct itimerspec never = { 0 };
 
-	timerfd_settime(fd, 0, &never, NULL);
+	return timerfd_settime(fd, 0, &never, NULL) < 0 ? -errno : 0;
 }
 
 int asynctimer__timerfd_take(int fd)
@@ -47,6 +47,6 @@ int asynctimer__timerfd_take(int fd)
 
 	if (length == sizeof(expirations))
 		return 1;
-	/* EAGAIN, or 0 bytes where CLOCK_REALTIME was set back since it expired. */
-	return length < 0 && errno == ECANCELED ? -ECANCELED : 0;
+	/* 0 bytes where CLOCK_REALTIME was set back since it expired. */
+	return length < 0 && errno != EAGAIN ? -errno : 0;
 }

@@ -19,12 +19,13 @@ int asynctimer__timerfd_arm_at(int fd, int clock, uint64_t due_ns, uint64_t inte
 /* Arms it once for delay_ns > 0 from now. 0 or a negative errno. */
 int asynctimer__timerfd_arm_in(int fd, uint64_t delay_ns);
 
-/* Nothing stays readable. */
-void asynctimer__timerfd_disarm(int fd);
+/* Nothing stays readable. 0 or a negative errno. */
+int asynctimer__timerfd_disarm(int fd);
 
 /*
  * Takes away what is readable: 1 if expirations were; 0 if nothing was;
- * -ECANCELED if CLOCK_REALTIME was set, which leaves it disarmed.
+ * -ECANCELED if CLOCK_REALTIME was set, which leaves it disarmed; another
+ * negative errno, and it may be readable still.
  */
 int asynctimer__timerfd_take(int fd);
 

@@ -3,20 +3,27 @@
 #ifndef ASYNCTIMER_WAKE_H
 #define ASYNCTIMER_WAKE_H
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-/* Readable already is as good, so EAGAIN is. Async-signal-safe. */
-static inline void asynctimer__wake(const struct asynctimer_reactor *reactor)
+/* False if it could not be made readable. Async-signal-safe. */
+static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 {
 	uint64_t one = 1;
-	ssize_t r = write(reactor->event_fd, &one, sizeof(one));
+	ssize_t r;
 
-	(void)r;
+	do
+		r = write(reactor->event_fd, &one, sizeof(one));
+	while (r < 0 && errno == EINTR);
+	return r >= 0 || errno == EAGAIN;	/* as it is already */
 }
 
-/* A system call failed that a timer needs: the next thread that settles the reactor tries again. */
+/*
+ * A system call failed that a timer needs. The next turn of some thread tries
+ * again and waits a little; the descriptor is readable, so that there is one.
+ */
 static inline void asynctimer__retry(struct asynctimer_reactor *reactor)
 {
 	reactor->retry = true;

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# examples/every as its users run it. Waits for conditions, never for time; the
+# tools/every as its users run it. Waits for conditions, never for time; the
 # only limit is the one that ends a hanging test.
-# EVERY: the program, if not examples/every.
+# EVERY: the program, if not tools/every.
 # shellcheck disable=SC2016 # the dollars in single quotes are COMMAND's
 set -u
-every=${EVERY:-examples/every}
-[ -n "${EVERY_TEST_LIMITED-}" ] || EVERY_TEST_LIMITED=1 exec timeout 120 "$0" "$@"
+every=${EVERY:-tools/every}
+[ -n "${EVERY_TEST_LIMITED-}" ] || EVERY_TEST_LIMITED=1 exec timeout -k 5 120 "$0" "$@"
 
 work=$(mktemp -d) || exit 99
 pid=
@@ -26,11 +26,17 @@ fail() {
 	failures=$((failures + 1))
 }
 
-# run ARGUMENTS: to its end, which is to be exit 0.
-run() {
+# run_to STATUS ARGUMENTS: to its end, which is to have that exit status.
+run_to() {
+	expected=$1
+	shift
 	"$every" "$@" >"$work/out" 2>"$work/err"
 	status=$?
-	[ "$status" = 0 ] || fail "exit status $status of: every $*"
+	[ "$status" = "$expected" ] || fail "exit status $status, not $expected, of: every $*"
+}
+
+run() {
+	run_to 0 "$@"
 }
 
 # launch ARGUMENTS: in the background, as $pid.
@@ -41,13 +47,18 @@ launch() {
 	pid=$!
 }
 
-# finish SIGNAL: ends what was launched, to exit 0.
-finish() {
-	kill -"$1" "$pid"
+# ends STATUS: awaits the end of what was launched.
+ends() {
 	wait "$pid"
 	status=$?
 	pid=
-	[ "$status" = 0 ] || fail "exit status $status after SIG$1"
+	[ "$status" = "$1" ] || fail "exit status $status, not $1"
+}
+
+# finish SIGNAL [STATUS]: ends what was launched.
+finish() {
+	kill -"$1" "$pid"
+	ends "${2:-0}"
 }
 
 until_true() {
@@ -55,6 +66,12 @@ until_true() {
 		kill -0 "$pid" || { fail "it ended before: $*"; return; }
 		sleep 0.01
 	done
+}
+
+# Seconds with two decimals, cut off. A command's own stamps say when it got to it, not when it was
+# begun or got a signal: how long something took at least is measured from before it could begin.
+uptime_s() {
+	cut -d ' ' -f 1 /proc/uptime
 }
 
 lines() {
@@ -89,7 +106,7 @@ refuses() {
 	begin "refuses: $*"
 	"$every" "$@" >"$work/out" 2>"$work/err"
 	status=$?
-	[ "$status" = 2 ] || fail "exit status $status, not 2"
+	[ "$status" = 125 ] || fail "exit status $status, not 125"
 	head -n 1 "$work/err" | grep -qF -- "$part" || fail "its first line does not say: $part"
 	grep -q '^usage: every ' "$work/err" || fail "it does not print its usage"
 	[ ! -s "$work/out" ] || fail "it wrote to stdout"
@@ -107,7 +124,10 @@ refuses "COUNT ''" -n '' 1s true
 refuses "COUNT '18446744073709551616'" -n 18446744073709551616 1s true
 refuses "clock 'tai'" -c tai 1s true
 refuses "ANCHOR 'noon'" -a noon 1s true
-refuses '-d does not go with -c realtime' -n 1 -d -c realtime 1s true
+refuses '-d does not go with the realtime clock' -n 1 -d -c realtime 1s true
+refuses '-d does not go with the realtime clock' -n 1 -d -a 0s 1s true
+refuses "TIMEOUT '0s' is zero" -k 0s 1s true
+refuses "TIMEOUT 'soon' is not a duration" -k soon 1s true
 refuses 'SLACK is not below' -s 1s 1s true
 refuses "SLACK 'some' is not a duration" -s some 1s true
 for zero in 0 0s 0.000ns 00h; do
@@ -191,8 +211,7 @@ grep '^SigBlk' /proc/self/status >"$work/alone"
 cmp -s "$work/out" "$work/alone" || fail 'it has other signals blocked than if run alone'
 # In a background job SIGINT is ignored.
 launch -n 1 1ms sh -c 'kill -INT $$'
-wait "$pid"
-pid=
+ends 130
 expect failed 1
 
 begin 'runs never overlap'
@@ -212,21 +231,45 @@ awk 'NR > 1 && NR % 2 && $1 < ended + 0.0899 { bad = 1 } { ended = $1 } END { ex
 	"$work/out" || fail "begun less than 100 ms after the end: $(tr '\n' ' ' <"$work/out")"
 
 begin 'a failing command is counted and the schedule goes on'
-run -n 4 10ms sh -c 'echo >>"$1/runs"; [ "$(wc -l <"$1/runs")" != 2 ]' - "$work"
+run_to 1 -n 4 10ms sh -c 'echo >>"$1/runs"; [ "$(wc -l <"$1/runs")" != 2 ]' - "$work"
 expect callbacks 4
 expect failed 1
-run -n 3 10ms false
+run_to 1 -n 3 10ms false
 expect failed 3
-run -n 3 10ms sh -c 'kill -KILL $$'
+run_to 137 -n 3 10ms sh -c 'kill -KILL $$'
 expect failed 3
 
+begin 'its exit status is that of the last run that failed'
+run_to 4 -n 4 10ms sh -c 'echo >>"$1/runs"
+	case $(wc -l <"$1/runs") in 2) exit 3 ;; 3) exit 4 ;; esac' - "$work"
+expect failed 2
+run_to 255 -n 1 10ms sh -c 'exit 255'
+launch 10ms sh -c 'echo run; exit 7'
+until_true grep -q run "$work/out"
+finish TERM 7
+
+begin 'its own failure is exit status 125'
+case "${CFLAGS-}" in
+*-fsanitize*) traces=false ;; # a leak sanitizer refuses to be traced
+*) traces=strace ;;
+esac
+if "$traces" -o /dev/null true 2>"$work/err"; then
+	strace -f -o /dev/null -e trace=epoll_create1 -e inject=epoll_create1:error=EMFILE \
+		"$every" 10ms true >"$work/out" 2>"$work/err"
+	status=$?
+	[ "$status" = 125 ] || fail "exit status $status"
+	grep -q "^every: can't run its timer: Too many" "$work/err" || fail 'it does not say so'
+else
+	echo 'SKIP: its own failure: no strace, or it may not trace this'
+fi
+
 begin 'a command that is not found is counted, said once, and the schedule goes on'
-run -n 3 10ms "$work/nosuch"
+run_to 127 -n 3 10ms "$work/nosuch"
 expect callbacks 3
 expect failed 3
 [ "$(grep -c "can't start '$work/nosuch': No such file" "$work/err")" = 1 ] || fail 'not said once'
 touch "$work/plain"
-run -n 2 10ms "$work/plain"
+run_to 126 -n 2 10ms "$work/plain"
 expect failed 2
 grep -q "can't start '$work/plain': Permission denied" "$work/err" || fail 'it does not say why'
 
@@ -237,7 +280,7 @@ printf '#!/bin/sh\necho ran\n' >"$work/new"
 chmod +x "$work/new"
 mv "$work/new" "$work/late"
 until_true grep -q ran "$work/out"
-finish TERM
+finish TERM 127
 expect_least failed 1
 [ "$(summary callbacks)" = $(($(summary failed) + $(lines "$work/out"))) ] ||
 	fail 'callbacks are not failed and successful runs'
@@ -251,10 +294,7 @@ for signal in TERM INT; do
 	# Taken: no longer pending.
 	until_true grep -q '^ShdPnd:.0*$' "/proc/$pid/status"
 	touch "$work/go"
-	wait "$pid"
-	status=$?
-	pid=
-	[ "$status" = 0 ] || fail "exit status $status"
+	ends 0
 	[ "$(tr '\n' ' ' <"$work/out")" = 'begun done ' ] ||
 		fail "the command said: $(tr '\n' ' ' <"$work/out")"
 	expect callbacks 1
@@ -267,6 +307,137 @@ until_true timerfd it_interval >/dev/null
 finish TERM
 expect callbacks 0
 expect lateness 0
+
+begin '-q leaves out the summary and nothing else'
+run -q -n 1 10ms echo run
+[ "$(cat "$work/out")" = run ] || fail 'the command did not run'
+[ ! -s "$work/err" ] || fail 'it wrote to stderr'
+run_to 127 -q -n 1 10ms "$work/nosuch"
+grep -q "can't start" "$work/err" || fail 'it does not say why nothing ran'
+
+begin '-v labels the output of each run'
+run -v -n 5 20ms sh -c 'echo ran; sleep 0.05'
+awk -F '[ ,]+' '
+NR % 2 == 0 { if ($0 != "ran") bad = 1; next }
+$1 $2 $4 $6 $7 $8 $10 $11 != "every:ticklatenessusskippedbusyskippedlate" { bad = 1 }
+$3 != number + 1 + $9 + $12 { bad = 1 }
+{ number = $3; busy += $9; late += $12; if ($5 > maximum) maximum = $5 }
+END { print busy + 0, late + 0, maximum + 0; exit bad || NR != 10 }' "$work/out" >"$work/sums" ||
+	fail "the output is: $(tr '\n' '/' <"$work/out")"
+expect_least 'skipped busy' 8
+summary="$(summary 'skipped busy') $(summary 'skipped late') $(summary maximum)"
+[ "$(cat "$work/sums")" = "$summary" ] ||
+	fail "the labels add up to: $(cat "$work/sums")"
+
+begin 'a run within its timeout is left alone'
+run -k 1h -n 3 10ms sh -c 'sleep 0.02; echo done'
+[ "$(lines "$work/out")" = 3 ] || fail "$(lines "$work/out") runs were left alone, not 3"
+
+begin 'the timeout is of each run, not of all'
+before=$(uptime_s)
+"$every" -k 300ms -n 8 10ms sh -c 'echo begun $(cut -d " " -f 1 /proc/uptime)
+	sleep 0.1; echo done' >"$work/out" 2>"$work/err"
+echo "begun $(uptime_s)" >>"$work/out"
+# On a machine so slow that one was ended, it had its time, which began after the one before.
+awk -v before="$before" '
+$1 == "begun" {
+	if (open && $2 < before + 0.2899)
+		bad = 1
+	if (runs++)
+		before = begun
+	begun = $2
+	open = 1
+}
+$1 == "done" { open = 0 }
+END { exit bad || runs < 2 }' "$work/out" || fail "it said: $(tr '\n' ' ' <"$work/out")"
+
+begin 'a run over its timeout gets SIGTERM, no sooner, and has failed whatever it says'
+before=$(uptime_s)
+run_to 124 -k 200ms -n 2 10ms sh -c 'trap "cut -d \" \" -f 1 /proc/uptime; exit 0" TERM
+	while :; do sleep 0.01; done'
+expect failed 2
+[ "$(lines "$work/out")" = 2 ] || fail 'not two SIGTERMs'
+awk -v before="$before" '$1 < before + 0.2 * NR - 0.0101 { exit 1 }' "$work/out" ||
+	fail "200 ms a run from $before: $(tr '\n' ' ' <"$work/out")"
+
+begin 'a run that ignores SIGTERM gets SIGKILL a timeout later'
+before=$(uptime_s)
+run_to 124 -k 150ms -n 1 10ms sh -c 'trap "echo asked" TERM; while :; do sleep 0.01; done'
+after=$(uptime_s)
+expect failed 1
+[ "$(cat "$work/out")" = asked ] || fail 'it got no SIGTERM'
+awk "BEGIN { exit $after < $before + 0.2899 }" || fail "all from $before to $after"
+
+begin 'SIGKILL is a timeout after SIGTERM even if that was late'
+before=$(uptime_s)
+launch -k 500ms -n 1 10ms sh -c 'trap "" TERM; echo begun; while :; do sleep 0.01; done'
+until_true [ -s "$work/out" ]
+kill -STOP "$pid"
+until_true grep -q '^State:.T' "/proc/$pid/status"
+stopped=$(uptime_s)
+until awk "{ exit \$1 < $stopped + 0.8 }" /proc/uptime; do
+	sleep 0.01
+done
+asked=$(uptime_s)
+kill -CONT "$pid"
+ends 124
+after=$(uptime_s)
+if awk "BEGIN { exit $stopped > $before + 0.48 }"; then
+	awk "BEGIN { exit $after < $asked + 0.4899 }" || fail "asked after $asked, ended by $after"
+else
+	echo 'SKIP: SIGKILL after a late SIGTERM: this machine is too slow to have one late'
+fi
+
+begin 'a timeout reaches what the command has started'
+run_to 124 -k 100ms -n 1 10ms sh -c 'trap : TERM
+	sh -c "trap \"echo child; exit\" TERM; while :; do sleep 0.01; done" &
+	wait; wait'
+[ "$(cat "$work/out")" = child ] || fail 'its child got no SIGTERM'
+
+begin 'a timeout ends a run after the last tick, too, and after SIGTERM'
+launch -k 300ms 10ms sh -c 'echo begun; while :; do sleep 0.01; done'
+until_true grep -q begun "$work/out"
+finish TERM 124
+expect callbacks 1
+
+begin "the terminal's interrupt reaches a command with a timeout"
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+	echo 'trap "echo interrupted; exit 3" INT
+		: >"$1"; while :; do sleep 0.01; done' >"$work/sh"
+	{
+		until [ -e "$work/begun" ]; do sleep 0.01; done
+		printf '\003'
+	} | script -qec "'$every' -n 1 -k 1h 1ms sh '$work/sh' '$work/begun'" /dev/null \
+		>"$work/out" 2>"$work/err"
+	status=$?
+	[ "$status" = 3 ] || fail "exit status $status, not 3"
+	grep -q interrupted "$work/out" || fail 'it was not interrupted'
+else
+	echo "SKIP: the terminal's interrupt: no script(1)"
+fi
+
+begin 'help and version'
+run -h
+grep -q '^usage: every ' "$work/out" || fail 'no usage on stdout'
+run -V
+[ "$(cat "$work/out")" = "every (asynctimer) ${PACKAGE_VERSION:-$(sed 's/.* //' "$work/out")}" ] ||
+	fail "the version is: $(cat "$work/out")"
+
+begin 'an anchor is on the real-time clock unless -c says otherwise'
+while read -r clock arguments; do
+	[ -r /proc/self/fdinfo/0 ] || { echo 'SKIP: which clock: no /proc/self/fdinfo'; break; }
+	# shellcheck disable=SC2086 # several arguments
+	launch $arguments 1h true
+	until_true timerfd it_value >"$work/left"
+	timerfd clockid >"$work/clock"
+	[ "$(cat "$work/clock")" = "$clock" ] || fail "clock $(cat "$work/clock") for: $arguments"
+	finish TERM
+done <<END
+0 -a 0s
+1 -a 0s -c monotonic
+7 -c boottime -a 0s
+1 -q
+END
 
 begin 'anchored at 0 of the real-time clock it is due at a full interval'
 if [ -r /proc/self/fdinfo/0 ]; then

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -526,6 +527,158 @@ START_TEST(dispatch_returns_in_a_child_forked_in_a_release)
 }
 END_TEST
 
+static void shared_forking_new(struct forking *forking)
+{
+	forking->watched.data = forking;
+	forking->child = -1;
+	watch_new_shared(&forking->watched, CLOCK_MONOTONIC, MS, ASYNCTIMER_FIXED_SCHEDULE, 0);
+	asynctimer_set_release(forking->watched.timer, release_forking);
+}
+
+START_TEST(run_and_dispatch_return_in_a_child_forked_in_a_shared_timers_callback)
+{
+	/* Woken by the pair of timerfds, and by the eventfd. */
+	for (unsigned i = 0; i < 4; i++) {
+		struct forking forking = { .watched = { .then = fork_in_callback } };
+
+		shared_forking_new(&forking);
+		if (i % 2)
+			must(asynctimer_start_after(forking.watched.timer, 0));
+		else
+			must(asynctimer_start(forking.watched.timer));
+		fork_and_dispatch(&forking, i >= 2, 0, false);
+		forking_works(&forking);
+	}
+}
+END_TEST
+
+static int run_in_the_parent(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	const struct forking *forking = watched->data;
+
+	(void)tick;
+	expect(forking->child != 0);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(no_other_clocks_callback_runs_in_a_child_forked_in_a_callback)
+{
+	struct forking forking = { .watched = { .then = fork_in_callback } };
+	struct watched other = { .then = run_in_the_parent, .data = &forking };
+	int r;
+
+	shared_forking_new(&forking);
+	watch_new_shared(&other, CLOCK_BOOTTIME, MS, ASYNCTIMER_FIXED_SCHEDULE, 0);
+	must(asynctimer_start_after(other.timer, 0));
+	must(asynctimer_start_after(forking.watched.timer, 0));
+	do
+		r = asynctimer_reactor_dispatch(reactor, -1);
+	while (forking.child < 0 || (forking.child > 0 && !other.callbacks));
+	if (!forking.child) {
+		expect(r == -ECHILD);
+		expect(asynctimer_reactor_free(reactor) == -ECHILD);
+		reactor = NULL;
+		end_child();
+	}
+	child_succeeded(forking.child);
+	asynctimer_free(forking.watched.timer);
+}
+END_TEST
+
+START_TEST(advance_returns_in_a_child_forked_in_a_callback)
+{
+	struct forking forking = { .watched = { .then = fork_in_callback } };
+	int r;
+
+	use_virtual_reactor();
+	forking_new(&forking);
+	r = asynctimer_reactor_advance(reactor, 3 * MS);
+	if (!forking.child) {
+		expect(r == -ECHILD);
+		expect(asynctimer_reactor_advance(reactor, MS) == -ECHILD);
+		expect(asynctimer_now_ns(forking.watched.timer) == MS);
+		expect(asynctimer_reactor_free(reactor) == -ECHILD);
+		expect(forking.released == 1);
+		reactor = NULL;
+		forking.watched.timer = NULL;
+		end_child();
+	}
+	ck_assert_int_eq(r, 3);
+	child_succeeded(forking.child);
+	asynctimer_free(forking.watched.timer);
+	ck_assert_int_eq(forking.released, 1);
+}
+END_TEST
+
+static void fork_and_free_in_release(void *data)
+{
+	struct watched *watched = data;
+	struct forking *forking = watched->data;
+
+	forking->released++;
+	forking->child = fork();
+	/* It goes where it is being freed already. */
+	if (!forking->child)
+		expect(asynctimer_reactor_free(reactor) == -ECHILD);
+}
+
+START_TEST(reactor_free_returns_in_a_child_forked_in_a_release)
+{
+	struct forking forking = { 0 };
+	int r;
+
+	forking_new(&forking);
+	asynctimer_set_release(forking.watched.timer, fork_and_free_in_release);
+	r = asynctimer_reactor_free(reactor);
+	if (!forking.child)
+		expect(r == -ECHILD);
+	else
+		ck_assert_int_eq(r, 0);
+	reactor = NULL;
+	forking.watched.timer = NULL;
+	if (!forking.child) {
+		expect(forking.released == 1);
+		end_child();
+	}
+	child_succeeded(forking.child);
+	ck_assert_int_eq(forking.released, 1);
+}
+END_TEST
+
+static pid_t forked_by_signal = -1;
+
+static void fork_on_signal(int number)
+{
+	(void)number;
+	if (forked_by_signal < 0)
+		forked_by_signal = fork();
+}
+
+START_TEST(dispatch_returns_in_a_child_forked_while_it_waited)
+{
+	struct sigaction action = { .sa_handler = fork_on_signal };
+	struct itimerval often = { { .tv_usec = 5000 }, { .tv_usec = 5000 } };
+	int r;
+
+	sigemptyset(&action.sa_mask);
+	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+	do
+		r = asynctimer_reactor_dispatch(reactor, -1);
+	while (forked_by_signal < 0);
+	if (!forked_by_signal) {
+		expect(r == -ECHILD);
+		expect(asynctimer_reactor_free(reactor) == -ECHILD);
+		reactor = NULL;
+		end_child();
+	}
+	often = (struct itimerval){ 0 };
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+	ck_assert_int_eq(r, -EINTR);
+	child_succeeded(forked_by_signal);
+}
+END_TEST
+
 START_TEST(a_child_can_have_a_reactor_of_its_own)
 {
 	static struct states states;
@@ -648,6 +801,11 @@ int main(void)
 			 dispatch_returns_in_a_child_forked_in_a_handler,
 			 complete_answers_echild_in_a_child_forked_in_its_handler,
 			 dispatch_returns_in_a_child_forked_in_a_release,
+			 run_and_dispatch_return_in_a_child_forked_in_a_shared_timers_callback,
+			 no_other_clocks_callback_runs_in_a_child_forked_in_a_callback,
+			 advance_returns_in_a_child_forked_in_a_callback,
+			 reactor_free_returns_in_a_child_forked_in_a_release,
+			 dispatch_returns_in_a_child_forked_while_it_waited,
 			 a_child_can_have_a_reactor_of_its_own,
 			 a_child_of_a_busy_process_is_not_held_up,
 			 the_frees_are_no_cancellation_points_in_a_child);

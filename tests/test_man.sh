@@ -3,7 +3,7 @@
 # The manual is complete and true to the header: each exported function is in one
 # page's NAME and SYNOPSIS, as the header declares it, and has a page of its name;
 # references lead somewhere, sections stand in their order, examples compile and
-# the markup is clean.
+# the markup is clean. every(1) has the options of the program.
 set -eu
 cd "${srcdir:?}"
 dir=$(mktemp -d)
@@ -127,8 +127,19 @@ for page in man/*.3; do
 done | sort >"$dir/files"
 same 'exported functions (-) and pages (+)' "$dir/functions" "$dir/files"
 
+sed -n 's/.*getopt(argc, argv, "+:\([a-zA-Z:]*\)").*/\1/p' tools/options.c |
+	sed 's/:/ VALUE/g; s/[a-zA-Z]\( VALUE\)*/&\n/g' | sed '/^$/d' | sort >"$dir/options"
+[ -s "$dir/options" ]
+section man/every.1 OPTIONS |
+	awk '/^\.TP/ { getline; print substr($2, 3) (NF > 2 ? " VALUE" : "") }' | sort >"$dir/options_named"
+same 'options of every (-) and those in every(1) (+)' "$dir/options" "$dir/options_named"
+printf '%s\n' NAME SYNOPSIS DESCRIPTION OPTIONS '"EXIT STATUS"' NOTES EXAMPLES '"SEE ALSO"' \
+	>"$dir/order"
+sed -n 's/^\.SH //p' man/every.1 >"$dir/sections"
+same 'man/every.1: sections, expected (-) and found (+)' "$dir/order" "$dir/sections"
+
 skipped=
-for page in man/*.3 man/*.7; do
+for page in man/*.1 man/*.3 man/*.7; do
 	case $(head -n 1 "$page") in
 	.so*) continue ;;
 	esac

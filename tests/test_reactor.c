@@ -447,6 +447,54 @@ START_TEST(a_signal_handler_can_stop_it_and_keeps_its_errno)
 }
 END_TEST
 
+START_TEST(a_signal_handler_that_stops_it_ends_dispatch_without_an_error)
+{
+	struct sigaction action = { .sa_handler = stop_reactor_on_signal };
+	struct itimerval once = { .it_value = { .tv_usec = 5000 } };
+
+	sigemptyset(&action.sa_mask);
+	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		signals = 0;
+		ck_assert_int_eq(setitimer(ITIMER_REAL, &once, NULL), 0);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 0);
+		ck_assert_int_eq(signals, 1);
+		ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+		ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	}
+}
+END_TEST
+
+/* Set: a stop comes right before the next read of eight bytes, the eventfd's. */
+static bool stop_before_read;
+
+ssize_t __real_read(int fd, void *to, size_t size);
+ssize_t __wrap_read(int fd, void *to, size_t size);
+ssize_t __wrap_read(int fd, void *to, size_t size)
+{
+	if (stop_before_read && size == 8) {
+		stop_before_read = false;
+		asynctimer_reactor_stop(reactor);
+	}
+	return __real_read(fd, to, size);
+}
+
+START_TEST(a_stop_is_not_read_away_with_another_wake_up)
+{
+	/* It writes the eventfd, and takes nothing back. */
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 0);
+	ck_assert_int_eq(readable(reactor), 1);
+	stop_before_read = true;
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, -1), 0);
+	ck_assert(!stop_before_read);
+	/* All the other threads shall leave too. */
+	ck_assert_int_eq(readable(reactor), 1);
+	ck_assert_int_eq(asynctimer_reactor_restart(reactor), 1);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	ck_assert_int_eq(readable(reactor), 0);
+}
+END_TEST
+
 /* In a process of its own, which the test stops and continues. */
 START_TEST(stopped_and_continued_the_process_goes_on_by_its_grid)
 {
@@ -468,7 +516,7 @@ START_TEST(stopped_and_continued_the_process_goes_on_by_its_grid)
 		must(asynctimer_start(watched.timer));
 		while (watched.callbacks < 10)
 			must(asynctimer_reactor_dispatch(reactor, -1));
-		r = (int)write(ticks[1], "x", 1);
+		must(write(ticks[1], "x", 1) == 1 ? 0 : -EIO);
 		r = asynctimer_reactor_run(reactor);
 		must(asynctimer_get_stats(watched.timer, &stats));
 		must(asynctimer_reactor_free(reactor));
@@ -615,6 +663,8 @@ int main(void)
 			 a_signal_ends_dispatch,
 			 signals_do_not_end_run,
 			 a_signal_handler_can_stop_it_and_keeps_its_errno,
+			 a_signal_handler_that_stops_it_ends_dispatch_without_an_error,
+			 a_stop_is_not_read_away_with_another_wake_up,
 			 stopped_and_continued_the_process_goes_on_by_its_grid,
 			 reactors_do_not_mind_each_other,
 			 every_descriptor_is_close_on_exec,

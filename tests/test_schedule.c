@@ -510,6 +510,18 @@ START_TEST(clock_set_back_before_the_first_tick_leaves_the_anchor)
 }
 END_TEST
 
+START_TEST(fixed_delay_does_not_feel_a_clock_set)
+{
+	struct schedule schedule = fixed_delay(100);
+
+	start(&schedule, 1000);
+	run(&schedule, 1100, 1150, 1100, 0, 0);
+	ck_assert_uint_eq(schedule.node.due_ns, 1250);
+	clock_set(&schedule, 10);
+	ck_assert_uint_eq(schedule.node.due_ns, 1250);
+}
+END_TEST
+
 START_TEST(clock_set_back_before_the_first_tick_stays_on_the_grid_after_its_anchor)
 {
 	struct schedule schedule = fixed_schedule(100);
@@ -844,6 +856,7 @@ int main(void)
 			 set_interval_anchors_the_grid_at_the_last_due_point,
 			 set_interval_while_open_or_late_skips_without_counting,
 			 set_interval_of_fixed_delay_counts_from_the_last_completion_or_start,
+			 fixed_delay_does_not_feel_a_clock_set,
 			 clock_set_back_before_the_first_tick_leaves_the_anchor,
 			 clock_set_back_before_the_first_tick_stays_on_the_grid_after_its_anchor,
 			 clock_set_back_afterwards_extends_the_grid,

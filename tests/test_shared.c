@@ -276,6 +276,34 @@ START_TEST(the_smallest_due_plus_slack_wakes_for_all_that_is_due)
 }
 END_TEST
 
+/* Both of the pair have fired, and all that is known to come is one tick. */
+START_TEST(what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever)
+{
+	struct watched stopped = { 0 };
+	struct watched watched = { .restarted = true };
+	uint64_t delay_ns = MS;
+
+	watch_new_shared(&stopped, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
+	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, DELAY, 0);
+	/* Until both are armed before they are due. */
+	do {
+		asynctimer_stop(stopped.timer);
+		asynctimer_stop(watched.timer);
+		delay_ns *= 2;
+		must(asynctimer_start_after(stopped.timer, 2 * delay_ns));
+		must(asynctimer_start_after(watched.timer, delay_ns));
+	} while (must(asynctimer_reactor_dispatch(reactor, 0)) > 0);
+	await(readable(reactor) == 2);
+	ck_assert_int_eq(asynctimer_stop(stopped.timer), 1);
+	watched.callbacks = 0;
+	stopped.callbacks = 0;
+	dispatch_callbacks(&watched, 1);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 0);
+	ck_assert_int_eq(readable(reactor), 0);
+	ck_assert_uint_eq(stopped.callbacks, 0);
+}
+END_TEST
+
 START_TEST(what_is_due_already_runs_without_a_wait)
 {
 	struct asynctimer *timer = quick_new(CLOCK_MONOTONIC, HOUR, 0);
@@ -960,6 +988,7 @@ int main(void)
 			 own_and_shared_timers_of_all_kinds_in_one_reactor,
 			 timers_due_within_a_slack_share_a_wake_up,
 			 the_smallest_due_plus_slack_wakes_for_all_that_is_due,
+			 what_was_armed_for_a_stopped_timer_wakes_nobody_for_ever,
 			 what_is_due_already_runs_without_a_wait,
 			 of_two_due_in_one_wake_up_the_first_keeps_the_second_from_running,
 			 a_clock_takes_a_pair_of_descriptors_however_many_its_timers,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "slab.h"
 #include "util.h"
@@ -11,11 +12,26 @@
 
 static size_t mapped;
 static bool mmap_fails;
+static size_t off_by;	/* how far from a block's boundary mappings are, if not 0 */
 
 /* off_t may be wider than long, and the function then another; the library's offset is 0. */
 void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
 void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
 void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+int __real_munmap(void *at, size_t length);
+
+static void *map_off_by(size_t length)
+{
+	size_t width = length + 2 * BLOCK;
+	char *wide = __real_mmap(NULL, width, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t head = (-(uintptr_t)wide & (BLOCK - 1)) + off_by;
+
+	ck_assert_ptr_ne(wide, MAP_FAILED);
+	__real_munmap(wide, head);
+	__real_munmap(wide + head + length, width - head - length);
+	return wide + head;
+}
+
 void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset)
 {
 	if (mmap_fails) {
@@ -23,6 +39,8 @@ void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, lo
 		return MAP_FAILED;
 	}
 	mapped += length;
+	if (off_by)
+		return map_off_by(length);
 	return __real_mmap(at, length, protection, flags, fd, offset);
 }
 
@@ -31,7 +49,6 @@ void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, 
 	return __wrap_mmap(at, length, protection, flags, fd, (long)offset);
 }
 
-int __real_munmap(void *at, size_t length);
 int __wrap_munmap(void *at, size_t length);
 int __wrap_munmap(void *at, size_t length)
 {
@@ -104,6 +121,25 @@ START_TEST(a_block_goes_with_its_last_object)
 	ck_assert_uint_eq(mapped, before);
 	ck_assert_ptr_null(slab.spacious);
 	ck_assert_ptr_null(slab.full);
+}
+END_TEST
+
+START_TEST(a_block_is_aligned_wherever_it_was_mapped)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const size_t offs[] = { page, BLOCK / 2, BLOCK - page, BLOCK };
+
+	for (unsigned i = 0; i < sizeof(offs) / sizeof(*offs); i++) {
+		struct slab slab = { 0 };
+		size_t before = mapped;
+
+		off_by = offs[i];
+		/* What finds an object's block counts on that. */
+		ck_assert_uint_lt((uintptr_t)asynctimer__slab_get(&slab, 192) % BLOCK, 192);
+		ck_assert_uint_eq(mapped - before, BLOCK);
+		asynctimer__slab_free(&slab);
+		ck_assert_uint_eq(mapped, before);
+	}
 }
 END_TEST
 
@@ -241,7 +277,8 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("slab", objects_are_aligned_and_do_not_overlap,
-			 a_block_goes_with_its_last_object, what_is_put_back_is_used_again,
+			 a_block_goes_with_its_last_object,
+			 a_block_is_aligned_wherever_it_was_mapped, what_is_put_back_is_used_again,
 			 random_gets_and_puts_keep_what_is_in_use,
 			 each_shows_every_object_and_the_free_ones_zeroed, a_first_object_is_zeroed,
 			 without_memory_there_is_no_object_and_nothing_changes);

@@ -49,7 +49,7 @@ START_TEST(callbacks_of_one_timer_never_overlap)
 		serials[i].watched.then = alone;
 		serials[i].watched.data = &serials[i];
 		/* From always overrun to easy. */
-		watch_new(&serials[i].watched, CLOCK_MONOTONIC, (1 + i * i) * 2 * US, i % 2);
+		watch_new(&serials[i].watched, CLOCK_MONOTONIC, (1 + i * i) * 2 * US, (int)i % 2);
 		must(asynctimer_start(serials[i].watched.timer));
 	}
 	watch_new(&clock, CLOCK_MONOTONIC, 5 * MS, ASYNCTIMER_FIXED_SCHEDULE);

@@ -1264,8 +1264,8 @@ static const char *ran_since(void)
 START_TEST(equal_due_times_run_in_armed_order)
 {
 	use_virtual_reactor();
-	for (char name = 'a'; name <= 'f'; name++)
-		noted_new(name, 100, 0);
+	for (const char *name = "abcdef"; *name; name++)
+		noted_new(*name, 100, 0);
 	/* Neither the order of the news nor of the addresses. */
 	for (const char *name = "dbfeac"; *name; name++)
 		asynctimer_start(noted[*name - 'a'].kept.timer);
@@ -1284,8 +1284,8 @@ END_TEST
 START_TEST(equal_due_times_run_in_armed_order_whatever_their_slack)
 {
 	use_virtual_reactor();
-	for (char name = 'a'; name <= 'f'; name++)
-		noted_new(name, 100, (uint64_t)(name - 'a') % 3 * 10);
+	for (const char *name = "abcdef"; *name; name++)
+		noted_new(*name, 100, (uint64_t)(*name - 'a') % 3 * 10);
 	for (const char *name = "cfbead"; *name; name++)
 		asynctimer_start(noted[*name - 'a'].kept.timer);
 	ck_assert_int_eq(advance(100), 6);	/* slack 0 wakes for all */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What test_strace.sh traces: 25 ticks on the policy given. Writes to no
- * descriptor mark in the trace where start, each callback (and whether ticks were
- * skipped before it) and stop were.
+ * What test_strace.sh traces, and test_inject.sh: 25 ticks on the policy given,
+ * 20 ms apart or as many as given. Writes to no descriptor mark in the trace
+ * where start, each callback (and whether ticks were skipped before it) and stop
+ * were.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick,
 
 int main(int argc, char **argv)
 {
+	uint64_t interval_ms = argc > 2 ? strtoul(argv[2], NULL, 10) : 20;
 	int policy = ASYNCTIMER_FIXED_SCHEDULE;
 	struct asynctimer_reactor *reactor;
 	struct asynctimer *timer;
@@ -40,7 +42,7 @@ int main(int argc, char **argv)
 	alarm(60);
 	mark("new");
 	if (asynctimer_reactor_new(&reactor) < 0 ||
-	    asynctimer_new(reactor, CLOCK_MONOTONIC, 20 * ASYNCTIMER_MILLISECOND, policy, on_tick,
+	    asynctimer_new(reactor, CLOCK_MONOTONIC, interval_ms * ASYNCTIMER_MILLISECOND, policy, on_tick,
 			   &callbacks, &timer) < 0)
 		return EXIT_FAILURE;
 	mark("start");

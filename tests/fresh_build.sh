@@ -1,0 +1,17 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: MIT
+# Sourced by tests that make a build of their own, in $work: from what is packed,
+# because the source tree may be configured itself. $build: the build that runs us.
+
+# Of the make and the build that run us nothing is to be passed on, least of all CFLAGS.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL TESTS TEST_LOGS CFLAGS CPPFLAGS LDFLAGS LIBS
+
+# fresh_build ARGUMENT...: configures with them, in the current directory.
+fresh_build()
+{
+	if [ ! -d "${work:?}/source" ]; then
+		make -s -C "${build:?}" distdir distdir="$work/source" >"$work/distdir.log" 2>&1 ||
+			{ cat "$work/distdir.log"; return 1; }
+	fi
+	"$work/source/configure" -q "$@"
+}

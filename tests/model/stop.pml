@@ -1,0 +1,814 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lib/timer.c and lib/thread.c do when threads meet at a timer. The names
+ * are those of the C; an atomic block is a critical section, or the part of one
+ * between two points where it gives the lock up.
+ *
+ * Left out: times (an armed timer is due), forks, and the frames. The frame of
+ * a timer is unique while it runs, so its contents stand in the timer here.
+ *
+ * The -D's of one setting say who is there and what callbacks do; one more,
+ * BROKEN_x, plants a bug. tests/model/run has the lists.
+ */
+#ifndef TICKS
+#define TICKS 2			/* of each timer */
+#endif
+#ifndef TIMERS
+#define TIMERS 1
+#endif
+#ifndef REACTORS
+#define REACTORS 1
+#endif
+#ifndef RUNNERS
+#define RUNNERS 2		/* threads in run, shared out among the reactors */
+#endif
+#ifndef STOPPERS
+#define STOPPERS 0
+#endif
+#ifndef STARTERS
+#define STARTERS 0
+#endif
+#ifndef FREERS
+#define FREERS 0
+#endif
+#ifndef COMPLETERS
+#define COMPLETERS 0
+#endif
+#if COMPLETERS
+#define DEFERS
+#endif
+#define THREADS (1 + RUNNERS + STOPPERS + STARTERS + FREERS + COMPLETERS)
+#define NOBODY 255
+#define REACTOR(x) ((x) % REACTORS)
+#define OTHER(x) (1 - (x))
+
+/* What a callback returns; VOID is DONE after its number was given away. */
+#define DONE 0
+#define PENDING 1
+#define FAILED 2
+#define VOID 3
+
+/* The promises. Spin prints the name of the one that it sees broken. */
+bool stop_means_stopped;
+bool never_twice_at_once;
+bool completes_its_own_tick;
+bool answered_once;
+bool no_tick_is_lost;
+bool released_once;
+bool memory_outlasts_its_users;
+bool deadlock_is_real;
+bool waits_for_one_callback;
+#define PROMISE(name, condition) assert((condition) || name)
+
+typedef timer {
+	/* struct asynctimer */
+	bool started;
+	bool open;
+	bool running;
+	bool completed;
+	bool freed;
+	byte waiters;
+	byte number;
+	/* its frame */
+	byte thread;
+	byte run_id;
+	byte result;
+	/* its backing */
+	bool armed;
+	bool retired;		/* its slot has another generation */
+	/* what only the promises look at */
+	bool gone;		/* the memory */
+	byte releases;
+	bool free_called;
+	bool free_returned;
+	byte in_user_code;	/* callbacks and handlers of it that run */
+	bool in_callback;
+	byte starts;
+	byte epoch;		/* starts, when its tick was claimed */
+	byte stopped;		/* starts that a stop has taken back */
+	byte returned;		/* what the open tick's callback has, or DONE */
+	bool deferred;		/* its callback has returned, its work goes on */
+	byte promised;		/* the number of the last tick whose callback shall return PENDING */
+	byte answered;		/* the number of the last tick that a complete ended: 0 */
+	byte mail;		/* a number that the callback gave away */
+};
+timer t[TIMERS];
+
+byte holder[REACTORS] = NOBODY;	/* of each lock */
+bool asleep[THREADS];		/* on the condition */
+byte sleepers;
+byte runs;
+byte edge[THREADS] = NOBODY;	/* struct wait: the runner that this thread waits for, */
+byte edge_timer[THREADS];	/* to leave this timer's callback */
+bool waits[THREADS];		/* the truth about these, for deadlock_is_real */
+byte waits_run[THREADS];
+byte finished;			/* threads that have */
+
+inline lock(x)
+{
+	atomic { holder[REACTOR(x)] == NOBODY -> holder[REACTOR(x)] = _pid }
+}
+
+inline unlock(x)
+{
+	assert(holder[REACTOR(x)] == _pid);
+	holder[REACTOR(x)] = NOBODY
+}
+
+inline touch(x)
+{
+	assert(holder[REACTOR(x)] == _pid);
+	PROMISE(memory_outlasts_its_users, !t[x].gone)
+}
+
+/* The user's part of the contract: takes the lock unless the timer may not be named any more. */
+inline lock_if(x, may_name)
+{
+	atomic {
+		holder[REACTOR(x)] == NOBODY;
+		go = (may_name);
+		if
+		:: go -> holder[REACTOR(x)] = _pid
+		:: else
+		fi
+	}
+}
+
+/* asynctimer__wait_enter: circle says that it answered -EDEADLK. */
+inline wait_enter(x)
+{
+	atomic {
+#ifdef BROKEN_ENTERED_BEFORE_THE_CHECK
+		edge[_pid] = t[x].thread;
+		edge_timer[_pid] = x
+	}
+	atomic {
+#endif
+		at = t[x].thread;
+		do
+		:: edge[at] != NOBODY && edge[at] != _pid -> at = edge[at]
+		:: else -> break
+		od;
+		circle = (edge[at] == _pid);
+#ifdef BROKEN_NO_CHECK
+		circle = false;
+#endif
+#ifdef BROKEN_CHECK_APART
+	}
+	atomic {
+#endif
+		if
+		:: !circle ->
+			edge[_pid] = t[x].thread;
+			edge_timer[_pid] = x;
+			waits[_pid] = true;
+			waits_run[_pid] = t[x].run_id
+		:: else ->
+#ifdef BROKEN_ENTERED_BEFORE_THE_CHECK
+			edge[_pid] = NOBODY;
+#endif
+			at = t[x].thread;
+			do
+			:: at != _pid && waits[at] && t[edge_timer[at]].running &&
+			   t[edge_timer[at]].run_id == waits_run[at] ->
+				at = t[edge_timer[at]].thread
+			:: else -> break
+			od;
+			PROMISE(deadlock_is_real, at == _pid)
+		fi;
+		at = 0
+	}
+}
+
+inline await_end(x)
+{
+	atomic {
+		awaited = t[x].run_id;
+		t[x].waiters++
+	}
+	do
+	:: atomic {
+#ifdef BROKEN_ANY_RUN
+		t[x].running ->
+#else
+		t[x].running && t[x].run_id == awaited ->
+#endif
+		touch(x);
+		PROMISE(waits_for_one_callback, t[x].run_id == awaited);
+		asleep[_pid] = true;
+		sleepers++;
+		unlock(x)
+	   }
+	   atomic {
+		!asleep[_pid] && holder[REACTOR(x)] == NOBODY ->
+		holder[REACTOR(x)] = _pid;
+		sleepers--;
+		touch(x)
+	   }
+	:: else -> break
+	od;
+	atomic {
+		t[x].waiters--;
+		waits[_pid] = false;
+		waits_run[_pid] = 0;
+		awaited = 0
+	}
+}
+
+inline unlock_and_let_go(x)
+{
+	atomic {
+		touch(x);
+		last = t[x].freed && !t[x].open && !t[x].waiters;
+#ifdef BROKEN_OPEN_IS_FREED
+		last = t[x].freed && !t[x].waiters;
+#endif
+#ifdef BROKEN_WAITERS_FORGOTTEN
+		last = t[x].freed && !t[x].open;
+#endif
+		if
+		:: last ->
+			touch(x);
+			t[x].gone = true
+		:: else
+		fi;
+#ifdef BROKEN_RELEASED_BY_EACH
+		last = t[x].freed && !t[x].open;
+#endif
+		unlock(x)
+	}
+	if
+	:: last -> atomic {
+		t[x].releases++;
+		PROMISE(released_once, t[x].releases == 1);
+		PROMISE(memory_outlasts_its_users, !t[x].in_user_code && !t[x].deferred);
+		last = false
+	   }
+	:: else
+	fi
+}
+
+/* In the calling thread's place: what the callback of another one may not do any more. */
+inline has_stopped(x, limit)
+{
+	PROMISE(stop_means_stopped, !t[x].in_callback || t[x].thread == _pid ||
+		t[x].epoch > limit);
+	PROMISE(stop_means_stopped, !t[x].in_user_code || t[x].thread == _pid ||
+		t[x].run_id != then);
+	then = 0;
+	if
+	:: t[x].stopped < limit -> t[x].stopped = limit
+	:: else
+	fi
+}
+
+#ifdef BROKEN_WAITS_FOR_ITSELF
+#define runs_elsewhere(x) t[x].running
+#else
+#define runs_elsewhere(x) (t[x].running && t[x].thread != _pid)
+#endif
+
+#ifdef BROKEN_NO_WAIT
+#define must_wait(x) false
+#else
+#ifdef BROKEN_NO_WAIT_FOR_0
+#define must_wait(x) (runs_elsewhere(x) && t[x].started)
+#else
+#define must_wait(x) runs_elsewhere(x)
+#endif
+#endif
+
+inline stop(x)
+{
+	lock_if(x, !t[x].free_called);
+	if
+	:: go ->
+		circle = false;
+		if
+		:: must_wait(x) -> wait_enter(x)
+		:: else
+		fi;
+		if
+		:: circle -> unlock(x)
+		:: else ->
+			atomic {
+				touch(x);
+				limit = t[x].starts;
+				then = t[x].run_id;
+				go = must_wait(x);
+				t[x].armed = false;
+				t[x].started = false
+			}
+			if
+			:: go ->
+				await_end(x);
+				unlock_and_let_go(x)
+			:: else -> unlock(x)
+			fi;
+			atomic {
+				has_stopped(x, limit);
+				limit = 0
+			}
+		fi
+	:: else
+	fi;
+	go = false;
+	circle = false
+}
+
+inline start(x)
+{
+	lock_if(x, !t[x].free_called);
+	if
+	:: go -> atomic {
+		touch(x);
+		if
+		:: !t[x].started ->
+			t[x].armed = !t[x].open;
+			t[x].started = true;
+			t[x].starts++
+		:: else
+		fi;
+		unlock(x);
+		go = false
+	   }
+	:: else
+	fi
+}
+
+inline free(x)
+{
+	lock_if(x, !t[x].free_called);
+	if
+	:: go ->
+		atomic {
+			touch(x);
+			t[x].free_called = true;
+			t[x].armed = false;
+			t[x].retired = true;
+			t[x].started = false;
+			t[x].freed = true;
+			then = t[x].run_id;
+			go = runs_elsewhere(x);
+			circle = false
+		}
+		if
+		:: go ->
+			wait_enter(x);
+			if
+			:: !circle -> await_end(x)
+			:: else
+			fi
+		:: else
+		fi;
+		unlock_and_let_go(x);
+		atomic {
+			if
+			:: !circle ->
+				t[x].free_returned = true;
+				has_stopped(x, t[x].starts)
+			:: else
+			fi;
+			then = 0;
+			circle = false;
+			go = false
+		}
+	:: else
+	fi
+}
+
+inline begin_run(x)
+{
+	runs++;
+	t[x].run_id = runs;
+	t[x].thread = _pid;
+	t[x].running = true
+}
+
+inline end_run(x)
+{
+	atomic {
+		touch(x);
+		t[x].running = false
+	}
+	if
+	:: t[x].waiters -> atomic {
+		at = 0;
+		do
+		:: at < THREADS ->
+			if
+#ifndef BROKEN_EDGES_LEFT
+			:: edge[at] != NOBODY && edge_timer[at] == x -> edge[at] = NOBODY
+#endif
+			:: else
+			fi;
+#ifndef BROKEN_NO_BROADCAST
+			asleep[at] = false;
+#endif
+			at++
+		:: else -> break
+		od;
+		at = 0
+	   }
+	:: else
+	fi
+}
+
+inline enter_user_code(x)
+{
+	PROMISE(never_twice_at_once, !t[x].in_user_code && !t[x].deferred);
+	PROMISE(stop_means_stopped, !t[x].free_returned);
+	PROMISE(memory_outlasts_its_users, !t[x].releases);
+	t[x].in_user_code++
+}
+
+inline handler(x)
+{
+	atomic { enter_user_code(x) }
+	if
+	:: skip
+#ifdef HANDLER_STOPS
+	:: stop(x)
+#endif
+#ifdef HANDLER_FREES
+	:: free(x)
+#endif
+	fi;
+	atomic { t[x].in_user_code-- }
+}
+
+/* Called and returns with the lock held. */
+inline end_tick(x, failed)
+{
+	atomic {
+		touch(x);
+		t[x].completed = true;
+		go = failed && !t[x].freed
+	}
+#ifdef FAILS
+	if
+	:: go ->
+		unlock(x);
+		handler(x);
+		lock(x);
+		go = false
+	:: else
+	fi;
+#endif
+	/* complete_tick */
+	atomic {
+		touch(x);
+		PROMISE(never_twice_at_once, !t[x].in_user_code);
+		PROMISE(completes_its_own_tick, t[x].open &&
+			(t[x].returned != PENDING || t[x].answered == t[x].number));
+		t[x].open = false;
+		t[x].returned = DONE;
+#ifdef BROKEN_NOT_ARMED
+		t[x].armed = false
+#else
+		t[x].armed = t[x].started
+#endif
+	}
+	end_run(x);
+	if
+#ifndef BROKEN_NOT_LET_GO
+	:: t[x].freed ->
+		unlock_and_let_go(x);
+		lock(x)
+#endif
+	:: else
+	fi
+}
+
+#define may_complete(x, n) \
+	(!t[x].free_called || t[x].promised == n && t[x].answered != n)
+#ifdef BROKEN_ANY_NUMBER
+#define is_open(x, n) (t[x].open && !t[x].completed)
+#else
+#ifdef BROKEN_COMPLETED_TWICE
+#define is_open(x, n) (t[x].open && t[x].number == n)
+#else
+#define is_open(x, n) (t[x].open && !t[x].completed && t[x].number == n)
+#endif
+#endif
+
+inline complete(x, n, failed)
+{
+	lock_if(x, may_complete(x, n));
+	if
+	:: go ->
+		go = false;
+		if
+		:: atomic { is_open(x, n) ->
+			touch(x);
+			PROMISE(completes_its_own_tick, t[x].number == n);
+			PROMISE(answered_once, t[x].answered != n);
+			t[x].answered = n;
+			t[x].deferred = false };
+			if
+			:: t[x].running -> atomic {
+				t[x].completed = true;
+				t[x].result = (failed -> FAILED : DONE);
+				unlock(x)
+			   }
+			:: else ->
+				begin_run(x);
+				end_tick(x, failed);
+				unlock(x)
+			fi
+		:: else -> atomic {
+			touch(x);
+			PROMISE(no_tick_is_lost, !(t[x].promised == n && t[x].answered != n));
+			unlock(x)
+		   }
+		fi
+	:: else
+	fi
+}
+
+inline callback(x)
+{
+	atomic {
+		enter_user_code(x);
+		t[x].in_callback = true;
+		PROMISE(stop_means_stopped, t[x].epoch > t[x].stopped);
+		if
+		:: returns = DONE
+#ifdef FAILS
+		:: returns = FAILED
+#endif
+#ifdef DEFERS
+		:: returns = PENDING
+		:: returns = VOID
+#endif
+		fi;
+		if
+		:: returns == PENDING -> t[x].promised = t[x].number
+		:: else
+		fi;
+		if
+		:: returns == PENDING || returns == VOID -> t[x].mail = t[x].number
+		:: else
+		fi
+	}
+	if
+	:: skip
+#ifdef CALLBACK_STOPS
+	:: stop(x)
+#endif
+#ifdef CALLBACK_RESTARTS
+	:: stop(x); start(x)
+#endif
+#ifdef CALLBACK_FREES
+	:: free(x)
+#endif
+#ifdef CALLBACK_STOPS_OTHER
+	:: stop(OTHER(x))
+#endif
+#ifdef CALLBACK_FREES_OTHER
+	:: free(OTHER(x))
+#endif
+	fi;
+	atomic {
+		t[x].in_user_code--;
+		t[x].in_callback = false;
+		t[x].returned = returns;
+		t[x].deferred = returns == PENDING && t[x].answered != t[x].number
+	}
+}
+
+#ifdef BROKEN_OPEN_IS_CLAIMED
+#define is_due(x) (t[x].started && t[x].number < TICKS)
+#else
+#ifdef BROKEN_STOPPED_IS_CLAIMED
+#define is_due(x) (!t[x].open && t[x].number < TICKS)
+#else
+#define is_due(x) (t[x].started && !t[x].open && t[x].number < TICKS)
+#endif
+#endif
+
+/* With the lock held; returns with it. */
+inline timer_run(x)
+{
+	atomic {
+		touch(x);
+		t[x].number++;
+		t[x].open = true;
+		t[x].completed = false;
+		t[x].armed = false;
+		t[x].epoch = t[x].starts;
+		begin_run(x);
+		unlock(x)
+	}
+	callback(x);
+	lock(x);
+	if
+#ifdef BROKEN_EARLY_COMPLETE_LOST
+	:: returns == PENDING ->
+#else
+	:: returns == PENDING && !t[x].completed ->
+#endif
+#ifdef BROKEN_DEFERRED_IS_CLOSED
+		t[x].open = false;
+		t[x].armed = t[x].started;
+#endif
+		end_run(x)
+	:: else ->
+		if
+		:: returns == PENDING -> returns = t[x].result
+		:: else
+		fi;
+		end_tick(x, returns == FAILED)
+	fi;
+	returns = DONE
+}
+
+/* What a thread carries through the inlines. */
+#define LOCALS \
+	byte at; \
+	byte awaited; \
+	byte limit; \
+	byte then; \
+	byte returns; \
+	bool go; \
+	bool circle; \
+	bool last
+
+/* A thread in run: harvest, asynctimer__own_due, asynctimer__timer_run. */
+proctype runner(byte reactor)
+{
+	byte x;
+	bool is_there;
+	LOCALS;
+
+end:	do
+	:: atomic { REACTOR(0) == reactor && t[0].armed && t[0].number < TICKS -> x = 0 };
+		goto harvested
+#if TIMERS > 1
+	:: atomic { REACTOR(1) == reactor && t[1].armed && t[1].number < TICKS -> x = 1 };
+		goto harvested
+#endif
+	od;
+harvested:
+	lock(x);
+#ifdef BROKEN_POINTER_HARVESTED
+	is_there = true;
+#else
+	is_there = !t[x].retired;
+#endif
+	if
+	:: is_there ->
+		atomic {
+			touch(x);
+			go = is_due(x);
+			is_there = false
+#ifdef BROKEN_CLAIMED_LATER
+			; unlock(x)
+		}
+		lock(x);
+		atomic {
+			skip
+#endif
+		}
+		if
+		:: go ->
+			go = false;
+			timer_run(x)
+		:: else
+		fi
+	:: else
+	fi;
+	atomic {
+		unlock(x);
+		x = 0
+	}
+	goto end
+}
+
+#if STOPPERS
+proctype stopper(byte x)
+{
+	LOCALS;
+
+	stop(x);
+#ifdef STOPS_TWICE
+	stop(x);
+#endif
+	finished++
+}
+#endif
+
+#if STARTERS
+proctype starter(byte x)
+{
+	LOCALS;
+
+	start(x);
+	finished++
+}
+#endif
+
+#if FREERS
+proctype freer(byte x)
+{
+	LOCALS;
+
+	free(x);
+	finished++
+}
+#endif
+
+#if COMPLETERS
+/* Completes what it is told to, and perhaps once more, when another tick may be open. */
+proctype completer(byte x)
+{
+	byte number;
+	bool fails;
+	LOCALS;
+
+end:	do
+	:: atomic { t[x].mail -> number = t[x].mail; t[x].mail = 0 };
+#ifdef FAILS
+		if
+		:: fails = true
+		:: fails = false
+		fi;
+#endif
+		complete(x, number, fails);
+		if
+		:: skip
+#ifdef COMPLETES_TWICE
+		:: complete(x, number, false)
+#endif
+		fi;
+		number = 0
+	od
+}
+#endif
+
+/* When nobody can do anything any more. */
+inline at_rest(x)
+{
+	PROMISE(no_tick_is_lost, !t[x].open && !t[x].running && !t[x].waiters);
+	PROMISE(no_tick_is_lost, t[x].armed == t[x].started);
+	PROMISE(released_once, t[x].releases == t[x].free_called);
+	PROMISE(released_once, t[x].gone == t[x].free_called)
+}
+
+init {
+	byte i;
+
+	atomic {
+		do
+		:: i < TIMERS ->
+			t[i].started = true;
+			t[i].armed = true;
+			t[i].starts = 1;
+			i++
+		:: else -> break
+		od;
+		i = 0;
+		do
+		:: i < RUNNERS -> run runner(i % REACTORS); i++
+		:: else -> break
+		od;
+#if STOPPERS
+		i = 0;
+		do
+		:: i < STOPPERS -> run stopper(i % TIMERS); i++
+		:: else -> break
+		od;
+#endif
+#if STARTERS
+		i = 0;
+		do
+		:: i < STARTERS -> run starter(i % TIMERS); i++
+		:: else -> break
+		od;
+#endif
+#if FREERS
+		i = 0;
+		do
+		:: i < FREERS -> run freer(i % TIMERS); i++
+		:: else -> break
+		od;
+#endif
+#if COMPLETERS
+		i = 0;
+		do
+		:: i < COMPLETERS -> run completer(i % TIMERS); i++
+		:: else -> break
+		od;
+#endif
+		i = 0
+	}
+	/* Else somebody waits for ever: Spin calls that an invalid end state. */
+	timeout -> if
+	:: finished == STOPPERS + STARTERS + FREERS && !sleepers && holder[0] == NOBODY &&
+	   holder[REACTORS - 1] == NOBODY ->
+		at_rest(0)
+#if TIMERS > 1
+		; at_rest(1)
+#endif
+	fi
+}
