@@ -7,7 +7,7 @@
 set -u
 source=$(cd "$1" && pwd) || exit 99
 build=$2
-limit=120
+limit=60
 killed=0
 survivors=
 
