@@ -648,7 +648,7 @@ static int on_wake(struct asynctimer *timer, const struct asynctimer_tick *tick,
 static void check_wakes(void)
 {
 	uint64_t hung_ns = now_ns(CLOCK_MONOTONIC) + HUNG_NS;
-	struct asynctimer *timer;
+	struct asynctimer *timer = NULL;
 	int woken = 0;
 
 	EXPECT(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, SECOND, ASYNCTIMER_FIXED_DELAY, 0,
@@ -665,7 +665,7 @@ static void check_wakes(void)
 
 static void check_counts(const struct subject *subject)
 {
-	struct asynctimer_stats stats;
+	struct asynctimer_stats stats = { 0 };
 
 	EXPECT(asynctimer_get_stats(subject->timer, &stats), 0);
 	if (stats.callbacks != subject->callbacks || stats.failures != subject->handled ||

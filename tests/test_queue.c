@@ -62,6 +62,7 @@ static uint32_t check_list(const struct queue *queue, uint32_t index)
 		count++;
 	}
 	require(list->last == last);
+	require(list->ahead == last->prev);
 	require(last->due_ns <= queue->bounds[index]);
 	return count;
 }

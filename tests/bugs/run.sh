@@ -7,7 +7,7 @@
 set -u
 source=$(cd "$1" && pwd) || exit 99
 build=$2
-limit=120
+limit=60	# seconds a test may take before it counts as hung
 killed=0
 survivors=
 
@@ -58,7 +58,7 @@ for name in ${BUGS:-"$source"/tests/bugs/*.patch}; do
 done
 rm -rf "$build"
 mkdir -p "$build" && cd "$build" || exit 99
-"$source/configure" -q CFLAGS='-g -O1 -fsanitize=address' || exit 99
+"$source/configure" -q --disable-shared CFLAGS='-g -O1 -fsanitize=address' || exit 99
 
 name='no bug'
 # shellcheck disable=SC2046
