@@ -188,8 +188,10 @@ void asynctimer__own_retry(struct asynctimer_reactor *reactor)
 
 static void disarm(struct asynctimer *timer)
 {
-	asynctimer__timerfd_disarm(own_of(timer)->fd);
 	own_of(timer)->armed = false;
+	/* What it reports then is taken away, and this tried again. */
+	if (asynctimer__timerfd_disarm(own_of(timer)->fd) < 0)
+		asynctimer__retry(timer->source->reactor);
 }
 
 /* After an overrun the kernel holds expirations of points that are skipped now. */
@@ -256,13 +258,15 @@ struct asynctimer *asynctimer__own_due(struct asynctimer_reactor *reactor, uint6
 	timer = &own->timer;
 	if (timer->open) {
 		/* Claimed since that harvest, it may have been harvested for the very tick that is open. */
-		if (own->run <= harvested_runs && !own->muted)
+		if (own->run <= harvested_runs && !own->muted) {
 			own->muted = watch(own, EPOLL_CTL_MOD, 0) == 0;
+			if (!own->muted)
+				asynctimer__retry(reactor);
+		}
 		return NULL;
 	}
 	r = asynctimer__timerfd_take(own->fd);
 	if (!timer->started) {
-		/* Stop may not have been able to. */
 		disarm(timer);
 		return NULL;
 	}

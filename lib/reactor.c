@@ -219,8 +219,8 @@ static int harvest(const struct asynctimer_reactor *reactor, struct epoll_event 
 	if (refused) {
 		struct timespec pause = asynctimer__timespec(ASYNCTIMER_MILLISECOND);
 
-		if (ppoll(NULL, 0, &pause, NULL) < 0 && errno == EINTR)
-			return -EINTR;
+		/* A signal cuts it short, but not what follows: an edge may have been seen for that. */
+		ppoll(NULL, 0, &pause, NULL);
 	}
 	if (timeout_ns > 0) {
 		struct timespec timeout = asynctimer__timespec((uint64_t)timeout_ns);
@@ -437,7 +437,8 @@ int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t time
 	if (r == -EINTR && asynctimer__is_stopped(reactor))
 		r = 0;
 	/* A host that polls edge-triggered needs an edge for what is left. */
-	if (r != -ECHILD && (settle(reactor) || full) && !asynctimer__is_stopped(reactor))
+	if (r != -ECHILD && (settle(reactor) || full || reactor->retry) &&
+	    !asynctimer__is_stopped(reactor))
 		asynctimer__wake(reactor);
 	asynctimer__frame_pop(&frame, r != -ECHILD);
 	return r;
@@ -445,35 +446,29 @@ int asynctimer_reactor_dispatch(struct asynctimer_reactor *reactor, int64_t time
 
 void asynctimer_reactor_stop(struct asynctimer_reactor *reactor)
 {
-	int cancel_state;
 	int error = errno;
 
 	if (!reactor || asynctimer__in_child(reactor))
 		return;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	__atomic_store_n(&reactor->stopped, 1, __ATOMIC_SEQ_CST);
 	TEST_POINT(REACTOR_STOPS, NULL);
 	if (!reactor->virtual)
 		asynctimer__wake(reactor);
-	pthread_setcancelstate(cancel_state, NULL);
 	errno = error;
 }
 
 int asynctimer_reactor_restart(struct asynctimer_reactor *reactor)
 {
-	int cancel_state;
 	int r;
 
 	if (!reactor)
 		return -EINVAL;
 	if (asynctimer__in_child(reactor))
 		return -ECHILD;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	r = __atomic_exchange_n(&reactor->stopped, 0, __ATOMIC_SEQ_CST);
 	/* What came due meanwhile was reported to nobody. */
 	if (!reactor->virtual)
 		asynctimer__wake(reactor);
-	pthread_setcancelstate(cancel_state, NULL);
 	return r;
 }
 

@@ -8,16 +8,21 @@
 
 #include "internal.h"
 
-/* False if it could not be made readable. Async-signal-safe. */
+/* False if it could not be made readable. Async-signal-safe, and no cancellation point. */
 static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 {
 	uint64_t one = 1;
+	int cancel_state;
+	bool readable;
 	ssize_t r;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	do
 		r = write(reactor->event_fd, &one, sizeof(one));
 	while (r < 0 && errno == EINTR);
-	return r >= 0 || errno == EAGAIN;	/* as it is already */
+	readable = r >= 0 || errno == EAGAIN;	/* as it is already */
+	pthread_setcancelstate(cancel_state, NULL);
+	return readable;
 }
 
 /*

@@ -813,6 +813,11 @@ static const struct kind lone[] = {
 	{ OVERRUNS, REAL, SCHEDULE, 400 * US, 0, true },
 };
 
+/* The only one: nothing but what was refused has its host call. */
+static const struct kind sole[] = {
+	{ PLAIN, MONO, DELAY, 55 * US, 0, false },
+};
+
 static const struct kind mixed[] = {
 	{ PLAIN, MONO, SCHEDULE, 50 * US, 0, true },
 	{ OVERRUNS, MONO, SCHEDULE, 50 * US, 0, false },
@@ -842,6 +847,8 @@ static const struct scenario scenarios[] = {
 	{ "shared, dispatch", shared, COUNT(shared), DISPATCH },
 	{ "shared, edge", shared, COUNT(shared), EDGE },
 	{ "lone, poll", lone, COUNT(lone), POLL },
+	{ "sole, poll", sole, COUNT(sole), POLL },
+	{ "sole, edge", sole, COUNT(sole), EDGE },
 	{ "mixed, threads", mixed, COUNT(mixed), THREADS },
 };
 

@@ -711,6 +711,7 @@ static void *call_everything(void *data)
 	struct asynctimer_stats stats;
 	struct watched watched = { .result = ASYNCTIMER_PENDING };
 	struct watched left = { .result = 0 };
+	struct watched shared = { .result = 0 };
 
 	pthread_cancel(pthread_self());
 	must(asynctimer_reactor_new(&other));
@@ -728,6 +729,8 @@ static void *call_everything(void *data)
 	must(asynctimer_stop_nowait(watched.timer));
 	must(asynctimer_start_after(watched.timer, 0));
 	asynctimer_free(watched.timer);
+	must(asynctimer_new_shared(other, CLOCK_MONOTONIC, MS, 0, 0, on_tick, &shared, &shared.timer));
+	must(asynctimer_start_after(shared.timer, 0));
 	asynctimer_reactor_stop(other);
 	must(asynctimer_reactor_run(other));
 	must(asynctimer_reactor_restart(other));
