@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Installed into an empty prefix, the library is found, linked and run by those
 # who build against it: pkg-config shared and static, C++, CMake, Meson. They get
-# PKG_CONFIG_PATH and nothing else.
+# PKG_CONFIG_PATH and nothing else. CONSUMERS, empty: none of it.
 # shellcheck disable=SC2317 # part calls them
 set -eu
+[ "${CONSUMERS-all}" ] || { echo 'SKIP: CONSUMERS is empty'; exit 77; }
 case "${CFLAGS-}" in
 *-fsanitize=* | *--coverage*)
 	echo 'SKIP: the consumers link a build of their own; see a build without sanitizers'
