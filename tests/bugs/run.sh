@@ -1,15 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Plants the bugs, one at a time, in a copy of the tree: SOURCE is a copy to
-# spoil, BUILD a folder to make. Each patch says under "Killed by:" which tests
-# must fail with it; with none planted they must pass. A patch that does not
-# apply, or does not build, fails the run. BUGS names some of them.
+# run.sh SOURCE BUILD: plants the bugs, one at a time, in copies of the tree
+# SOURCE, which are made in the folder BUILD, one for each processor. A patch says
+# under "Killed by:" which tests must fail with it; without it they must pass. One
+# that does not apply or does not build fails the run. BUGS names some of them.
 set -u
-source=$(cd "$1" && pwd) || exit 99
-build=$2
-limit=60	# seconds a test may take before it counts as hung
-killed=0
-survivors=
+limit=60 # seconds, after which a test counts as hung
 
 die()
 {
@@ -22,21 +18,24 @@ tests_of()
 	sed -n 's/^Killed by: //p' "$@" | tr ' ' '\n' | sort -u
 }
 
+# make_and_run NAME TEST...: whether all pass; if not, $by says which did not.
 make_and_run()
 {
-	programs=
-	for test in "$@"; do
+	name=$1
+	shift
+	targets=lib/libasynctimer.la
+	for test; do
 		case $test in
-		*.sh) programs="$programs check TESTS=" ;;
-		*) programs="$programs tests/$test" ;;
+		*.sh) targets="$targets check TESTS=" ;;
+		*) targets="$targets tests/$test" ;;
 		esac
 	done
 	# shellcheck disable=SC2086
-	make -s lib/libasynctimer.la $programs >log 2>&1 || {
+	make -s $targets >log 2>&1 || {
 		cat log
 		die "$name: does not build"
 	}
-	for test in "$@"; do
+	for test; do
 		case $test in
 		*.sh) set -- env ASAN_OPTIONS=detect_leaks=0 sh "$source/tests/$test" ;;
 		*) set -- "tests/$test" ;;
@@ -48,42 +47,59 @@ make_and_run()
 		*) by=$test; return 1 ;;
 		esac
 	done
-	return 0
 }
 
-bugs=
-for name in ${BUGS:-"$source"/tests/bugs/*.patch}; do
-	name=${name##*/}
-	bugs="$bugs ${name%.patch}"
-done
-rm -rf "$build"
-mkdir -p "$build" && cd "$build" || exit 99
-"$source/configure" -q --disable-shared CFLAGS='-g -O1 -fsanitize=address' || exit 99
-
-name='no bug'
-# shellcheck disable=SC2046
-make_and_run $(for name in $bugs; do tests_of "$source/tests/bugs/$name.patch"; done | sort -u) || {
-	cat log
-	die "$by fails with no bug planted"
-}
-for name in $bugs; do
-	patch=$source/tests/bugs/$name.patch
-	[ -n "$(tests_of "$patch")" ] || die "$name: names no test that kills it"
-	patch -s -p1 -F0 -d "$source" <"$patch" || die "$name: does not apply any more"
+# worker FOLDER BUG...
+worker()
+{
+	source=$1/source
+	cp -R "$original" "$source"
+	mkdir "$1/build"
+	cd "$1/build" || exit 99
+	shift
+	"$source/configure" -q --disable-shared CFLAGS='-g -O1 -fsanitize=address' || exit 99
 	# shellcheck disable=SC2046
-	if make_and_run $(tests_of "$patch"); then
-		echo "$name: SURVIVED"
-		survivors="$survivors $name"
-		violations=1
-	else
-		echo "$name: killed by $by"
-		killed=$((killed + 1))
-		violations=0
-	fi
-	patch -s -R -p1 -F0 -d "$source" <"$patch" || die "$name: can't be taken back"
-	[ -z "${ASYNCTIMER_TABLE-}" ] || printf 'planted bugs\t%s\t1\t%s\n' "$name" $violations >>"$ASYNCTIMER_TABLE"
+	make_and_run 'no bug' $(for bug; do tests_of "$source/tests/bugs/$bug.patch"; done | sort -u) || {
+		cat log
+		die "$by fails with no bug planted"
+	}
+	for bug; do
+		patch=$source/tests/bugs/$bug.patch
+		patch -s -p1 -F0 -d "$source" <"$patch" || die "$bug: does not apply any more"
+		# shellcheck disable=SC2046
+		if make_and_run "$bug" $(tests_of "$patch"); then
+			echo "$bug: SURVIVED"
+		else
+			echo "$bug: killed by $by"
+		fi
+		patch -s -R -p1 -F0 -d "$source" <"$patch" || die "$bug: can't be taken back"
+	done
+}
+
+original=$(cd "$1" && pwd) || exit 99
+rm -rf "$2"
+mkdir -p "$2"
+cd "$2" || exit 99
+workers=$(nproc)
+for i in $(seq "$workers"); do
+	mkdir "$i"
 done
-# shellcheck disable=SC2086
-set -- $bugs
-echo "$killed of $# planted bugs killed${survivors:+, survivors:$survivors}"
-[ -z "$survivors" ]
+planted=0
+for bug in ${BUGS:-"$original"/tests/bugs/*.patch}; do
+	bug=${bug##*/}
+	bug=${bug%.patch}
+	[ -n "$(tests_of "$original/tests/bugs/$bug.patch")" ] || die "$bug: names no test that kills it"
+	echo "$bug" >>$((planted % workers + 1))/bugs
+	planted=$((planted + 1))
+done
+for i in $(seq "$workers"); do
+	# shellcheck disable=SC2046
+	[ ! -f "$i/bugs" ] || worker "$PWD/$i" $(cat "$i/bugs") >"$i/log" 2>&1 &
+done
+wait
+cat ./*/log
+killed=$(cat ./*/log | grep -c ': killed by ')
+[ -z "${ASYNCTIMER_TABLE-}" ] ||
+	printf 'planted bugs\tkilled\t%s\t%s\n' "$killed" $((planted - killed)) >>"$ASYNCTIMER_TABLE"
+echo "$killed of $planted planted bugs killed"
+[ "$killed" = "$planted" ]
