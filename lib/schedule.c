@@ -121,6 +121,4 @@ void asynctimer__schedule_set_interval(struct schedule *schedule, uint64_t inter
 		schedule->node.due_ns = next_point(last_ns, interval_ns, now_ns);
 	else if (!schedule->first)
 		pull_back(schedule, now_ns);
-	else if (!schedule->asked)
-		schedule->node.due_ns = last_ns + interval_ns;
 }

@@ -813,11 +813,6 @@ static const struct kind lone[] = {
 	{ OVERRUNS, REAL, SCHEDULE, 400 * US, 0, true },
 };
 
-/* The only one: nothing but what was refused has its host call. */
-static const struct kind sole[] = {
-	{ PLAIN, MONO, DELAY, 55 * US, 0, false },
-};
-
 static const struct kind mixed[] = {
 	{ PLAIN, MONO, SCHEDULE, 50 * US, 0, true },
 	{ OVERRUNS, MONO, SCHEDULE, 50 * US, 0, false },
@@ -847,8 +842,6 @@ static const struct scenario scenarios[] = {
 	{ "shared, dispatch", shared, COUNT(shared), DISPATCH },
 	{ "shared, edge", shared, COUNT(shared), EDGE },
 	{ "lone, poll", lone, COUNT(lone), POLL },
-	{ "sole, poll", sole, COUNT(sole), POLL },
-	{ "sole, edge", sole, COUNT(sole), EDGE },
 	{ "mixed, threads", mixed, COUNT(mixed), THREADS },
 };
 
@@ -995,11 +988,18 @@ static const struct kind refused[] = {
 	{ PLAIN, REAL, SCHEDULE, MS, 0, true },
 };
 
+/* The only one: nothing but what was refused has its host call. */
+static const struct kind sole[] = {
+	{ PLAIN, MONO, DELAY, MS, 0, false },
+};
+
 static const struct scenario paces[] = {
 	{ "pace, dispatch", refused, COUNT(refused), DISPATCH },
 	{ "pace, poll", refused, COUNT(refused), POLL },
 	{ "pace, edge", refused, COUNT(refused), EDGE },
 	{ "pace, run", refused, COUNT(refused), THREADS },
+	{ "pace, sole, poll", sole, COUNT(sole), POLL },
+	{ "pace, sole, edge", sole, COUNT(sole), EDGE },
 };
 
 static void run_pace(const struct fault *refusal)
