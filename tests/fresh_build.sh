@@ -6,12 +6,17 @@
 # Of the make and the build that run us nothing is to be passed on, least of all CFLAGS.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL TESTS TEST_LOGS CFLAGS CPPFLAGS LDFLAGS LIBS
 
+# packed_tree: what the tarball holds, as $work/source.
+packed_tree()
+{
+	[ ! -d "${work:?}/source" ] || return 0
+	make -s -C "${build:?}" distdir distdir="$work/source" >"$work/distdir.log" 2>&1 ||
+		{ cat "$work/distdir.log"; return 1; }
+}
+
 # fresh_build ARGUMENT...: configures with them, in the current directory.
 fresh_build()
 {
-	if [ ! -d "${work:?}/source" ]; then
-		make -s -C "${build:?}" distdir distdir="$work/source" >"$work/distdir.log" 2>&1 ||
-			{ cat "$work/distdir.log"; return 1; }
-	fi
+	packed_tree || return 1
 	"$work/source/configure" -q "$@"
 }

@@ -79,6 +79,21 @@ installed_files()
 	! grep -F "$work/source" "$PKG_CONFIG_PATH/asynctimer.pc"
 }
 
+# The same files under DESTDIR, that work from there, and go again.
+destdir()
+{
+	stage=$PWD/stage
+	make -C "$work/build" install DESTDIR="$stage"
+	(cd "$prefix" && find . ! -type d | sort) >expected
+	(cd "$stage$prefix" && find . ! -type d | sort) >found
+	diff -u expected found
+	(cd "$stage" && find . ! -type d ! -path ".$prefix/*") >elsewhere
+	[ ! -s elsewhere ] || { cat elsewhere; exit 1; }
+	make -C "$work/build" installcheck DESTDIR="$stage"
+	make -C "$work/build" uninstall DESTDIR="$stage"
+	[ -z "$(find "$stage" ! -type d)" ]
+}
+
 pkg_config_shared()
 {
 	# shellcheck disable=SC2046,SC2086 # flags are to be split
@@ -159,6 +174,7 @@ fi
 PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 export PKG_CONFIG_PATH
 part installed_files installed_files
+part destdir destdir
 part pkg_config_shared pkg_config_shared
 part pkg_config_static pkg_config_static
 part cplusplus cplusplus

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The functions in the header, in the version script and exported by the library
-# are the same; and the library needs no other one but libc.
+# The functions in the header, in the version script, in Debian's symbols file and
+# exported by the library are the same; and the library needs no other one but libc.
 set -eu
 library=lib/.libs/libasynctimer.so
 dir=$(mktemp -d)
@@ -13,6 +13,11 @@ sed -n 's/^	\(asynctimer_.*\);$/\1/p' "$srcdir/lib/asynctimer.map" | sort >"$dir
 [ -s "$dir/header" ]
 echo 'header (-) and version script (+):'
 diff -u "$dir/header" "$dir/map"
+
+sed -n 's/^ \(asynctimer_[^@]*\)@.*/\1/p' "$srcdir/packaging/debian/libasynctimer0.symbols" |
+	sort >"$dir/debian"
+echo 'version script (-) and packaging/debian/libasynctimer0.symbols (+):'
+diff -u "$dir/map" "$dir/debian"
 
 if [ ! -e $library ]; then
 	echo 'SKIP: header and version script agree; no shared library was built'
