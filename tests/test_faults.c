@@ -1102,7 +1102,8 @@ int main(int argc, char **argv)
 	for (fault = faults; argc < 2 && fault < faults + COUNT(faults); fault++)
 		if (!met[fault->call]) {
 			printf("%s was never called\n", wrap_name(fault->call));
-			violations++;
+			/* A stop waits if it comes during a callback: as it happens. */
+			violations += fault->call != WRAP_COND_WAIT;
 		}
 	printf("%u faults injected, %u violations\n", injected, violations);
 	return violations ? EXIT_FAILURE : EXIT_SUCCESS;
