@@ -31,15 +31,18 @@ static struct name *find(void *const *names, const void *timer)
 static int add(void **names, const void *timer, const char *text)
 {
 	struct name *name = malloc(sizeof(*name));
+	struct name **place;
 
 	if (!name)
 		return -ENOMEM;
 	name->timer = timer;
 	strcpy(name->text, text);
-	if (!tsearch(name, names, compare_timers)) {
+	place = tsearch(name, names, compare_timers);
+	if (!place) {
 		free(name);
 		return -ENOMEM;
 	}
+	*place = name;		/* as it is: analysers do not know tsearch */
 	return 1;
 }
 

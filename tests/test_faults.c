@@ -173,6 +173,8 @@ static int count_fds(void)
 	DIR *dir = opendir("/proc/self/fd");
 	int count = 0;
 
+	if (!dir)
+		abort();
 	while (readdir(dir))
 		count++;
 	closedir(dir);
