@@ -30,15 +30,17 @@ else
 	echo 'SKIP: analyse: the tests: Check is not installed'
 fi
 
-# shellcheck disable=SC2086 # a word for each flag
+# shellcheck disable=SC2086,SC2016 # a word for each flag, also in the inner shell
 {
 	if begin gcc; then
-		for file; do
-			gcc -fanalyzer -Werror -O1 -c -o /dev/null $flags "$file" || failed=1
-		done
+		printf '%s\n' "$@" |
+			xargs -n 1 -P "$(nproc)" gcc -fanalyzer -Werror -O1 -c -o /dev/null $flags || failed=1
 	fi
 	if begin clang-tidy; then
-		clang-tidy --quiet --warnings-as-errors='*' "$@" -- $flags || failed=1
+		printf '%s\n' "$@" |
+			xargs -n 8 -P "$(nproc)" sh -c 'flags=$1; shift
+				exec clang-tidy --quiet --warnings-as-errors="*" "$@" -- $flags' sh "$flags" ||
+			failed=1
 	fi
 }
 if begin cppcheck; then

@@ -517,7 +517,12 @@ START_TEST(out_of_descriptors_new_shared_fails_and_works_later)
 }
 END_TEST
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef __has_feature
+#define IS_CLANGS_ASAN __has_feature(address_sanitizer)
+#else
+#define IS_CLANGS_ASAN 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || IS_CLANGS_ASAN
 #define KEEPS_FREED true
 #else
 #define KEEPS_FREED false
