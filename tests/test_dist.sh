@@ -69,6 +69,9 @@ LC_ALL=C diff -u - "$work/kinds" <<'KINDS'
 -rwxr-xr-x 0/0 2001-09-09 01:46:40
 drwxr-xr-x 0/0 2001-09-09 01:46:40
 KINDS
+# The order is not the file system's: another's might differ.
+tar -tf "$work/first.tar.xz" | sed 's,/$,,' | tr / '\1' >"$work/order"
+LC_ALL=C sort -c "$work/order"
 
 # Setgid folders hand that on; what configure and automake make has the umask's mode.
 (
