@@ -1019,9 +1019,9 @@ static void run_pace(const struct fault *refusal)
 		make(subject, &scenario->kinds[subject - subjects]);
 		start(subject, 0);
 	}
-	begin_threads();
 	begin_ns = now_ns(MONO);
 	wrap_fail((struct wrap_fault){ fault->call, 1, FOR_EVER, fault->error, false });
+	begin_threads();
 	while (now_ns(MONO) < begin_ns + 40 * MS)
 		turn(100 * US);
 	failed = wrap_end();
