@@ -5,7 +5,7 @@
 # under "Killed by:" which tests must fail with it; without it they must pass. One
 # that does not apply or does not build fails the run. BUGS names some of them.
 set -u
-limit=60 # seconds, after which a test counts as hung
+limit=120 # seconds, after which a test counts as hung
 
 die()
 {
