@@ -8,6 +8,7 @@ set -eu
 srcdir=$(cd "${srcdir:?}" && pwd)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+export TMPDIR="$work"
 . "$srcdir/tests/fresh_build.sh" # for an environment without the build's flags
 
 skip()
