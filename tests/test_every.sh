@@ -401,13 +401,14 @@ finish TERM 124
 expect callbacks 1
 
 begin "the terminal's interrupt reaches a command with a timeout"
+# exec, for a shell that waits is the one that the interrupt ends.
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	echo 'trap "echo interrupted; exit 3" INT
 		: >"$1"; while :; do sleep 0.01; done' >"$work/sh"
 	{
 		until [ -e "$work/begun" ]; do sleep 0.01; done
 		printf '\003'
-	} | script -qec "'$every' -n 1 -k 1h 1ms sh '$work/sh' '$work/begun'" /dev/null \
+	} | script -qec "exec '$every' -n 1 -k 1h 1ms sh '$work/sh' '$work/begun'" /dev/null \
 		>"$work/out" 2>"$work/err"
 	status=$?
 	[ "$status" = 3 ] || fail "exit status $status, not 3"
