@@ -250,7 +250,9 @@ int asynctimer_set_name(struct asynctimer *timer, const char *name);
 
 /*
  * Anchors the grid now, read at the call; the first tick is one interval
- * later. 1, or 0 if it was started; -EINVAL after its free.
+ * later. 1, or 0 if it was started; -EINVAL after its free. With a timerfd of
+ * its own also timerfd_settime(2)'s errors, say a seccomp filter's -EPERM; it
+ * is stopped then, as it was.
  */
 int asynctimer_start(struct asynctimer *timer);
 
