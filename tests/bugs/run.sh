@@ -74,12 +74,13 @@ worker()
 	}
 	for bug; do
 		patch=$source/tests/bugs/$bug.patch
+		planted=$(date +%s)
 		patch -s -p1 -F0 -d "$source" <"$patch" || die "$bug: does not apply any more"
 		# shellcheck disable=SC2046
 		if make_and_run "$bug" $(tests_of "$patch"); then
 			echo "$bug: SURVIVED"
 		else
-			echo "$bug: killed by $by"
+			echo "$bug: killed by $by, after $(($(date +%s) - planted)) s"
 		fi
 		patch -s -R -p1 -F0 -d "$source" <"$patch" || die "$bug: can't be taken back"
 	done
@@ -93,13 +94,13 @@ workers=$(nproc)
 for i in $(seq "$workers"); do
 	mkdir "$i"
 done
-planted=0
+count=0
 for bug in ${BUGS:-"$original"/tests/bugs/*.patch}; do
 	bug=${bug##*/}
 	bug=${bug%.patch}
 	[ -n "$(tests_of "$original/tests/bugs/$bug.patch")" ] || die "$bug: names no test that kills it"
-	echo "$bug" >>$((planted % workers + 1))/bugs
-	planted=$((planted + 1))
+	echo "$bug" >>$((count % workers + 1))/bugs
+	count=$((count + 1))
 done
 for i in $(seq "$workers"); do
 	# shellcheck disable=SC2046
@@ -109,6 +110,6 @@ wait
 cat ./*/log
 killed=$(cat ./*/log | grep -c ': killed by ')
 [ -z "${ASYNCTIMER_TABLE-}" ] ||
-	printf 'planted bugs\tkilled\t%s\t%s\n' "$killed" $((planted - killed)) >>"$ASYNCTIMER_TABLE"
-echo "$killed of $planted planted bugs killed"
-[ "$killed" = "$planted" ]
+	printf 'planted bugs\tkilled\t%s\t%s\n' "$killed" $((count - killed)) >>"$ASYNCTIMER_TABLE"
+echo "$killed of $count planted bugs killed"
+[ "$killed" = "$count" ]
