@@ -1055,6 +1055,26 @@ static void run_lost_wake(void)
 	free_all();
 }
 
+/* Between its calls a host waits for the descriptor: that says that there is something to try again. */
+static void run_refused_outside(void)
+{
+	static const struct fault refusal = { WRAP_SETTIME, EPERM, false };
+
+	fault = &refusal;
+	fault_at = 2;
+	fault_times = 1;
+	alarm(60);
+	make_reactor();
+	make(&subjects[0], &sole[0]);
+	start(&subjects[0], 0);
+	wrap_fail((struct wrap_fault){ fault->call, 2, 1, fault->error, false });
+	set_interval(&subjects[0]);
+	if (wrap_end() != 1)
+		violation("set_interval did not disarm and arm");
+	check_alive();
+	free_all();
+}
+
 static void report(const char *name, unsigned injected, unsigned violated)
 {
 	const char *path = getenv("ASYNCTIMER_TABLE");
@@ -1100,6 +1120,12 @@ int main(int argc, char **argv)
 		report(scenario->name, 2, violations - before);
 		before = violations;
 		injected += 2;
+		if (scenario->kinds != sole)
+			continue;
+		run_refused_outside();
+		report("refused outside", 1, violations - before);
+		before = violations;
+		injected++;
 	}
 	for (fault = faults; argc < 2 && fault < faults + COUNT(faults); fault++)
 		if (!met[fault->call]) {
