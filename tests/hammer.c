@@ -99,7 +99,7 @@ void eventually_at(unsigned spins, const char *what)
 {
 	static __thread uint64_t hung_ns;
 
-	if (spins % 128 == 0)
+	if (spins % 16 == 0)
 		sched_yield();
 	if (spins == 1024)
 		hung_ns = now_mono() + HUNG_NS;
