@@ -182,6 +182,7 @@ struct mix {
 	unsigned takes;
 	unsigned old_orders;	/* of 16 puts: with the order that the node has already */
 	unsigned look;		/* compare everything every so often */
+	bool alone;		/* most nodes, for there is room for few lists */
 };
 
 static void random_operations(const struct mix *mix)
@@ -194,7 +195,7 @@ static void random_operations(const struct mix *mix)
 	uint32_t outside = mix->nodes;
 	uint64_t now_ns = 1000;
 
-	require(asynctimer__queue_reserve(&queue, mix->nodes) == 0);
+	require(asynctimer__queue_reserve(&queue, mix->alone ? 1 : mix->nodes) == 0);
 	for (uint32_t i = 0; i < mix->nodes; i++) {
 		nodes[i].order = order++;
 		out[i] = &nodes[i];
@@ -227,7 +228,7 @@ static void random_operations(const struct mix *mix)
 			asynctimer__queue_take(&queue, UINT64_MAX);
 			out[outside++] = node;
 		}
-		if (random_below(64) == 0) {
+		if (random_below(64) == 0 && !mix->alone) {
 			/* At least what is in there, at most what there is. */
 			uint32_t count = model.count + (uint32_t)random_below(outside + 1);
 
@@ -295,6 +296,16 @@ START_TEST(beyond_all_lists_nodes_stand_alone)
 	random_operations(&(struct mix){ .nodes = 30000, .operations = 100000,
 		.span_ns = UINT64_C(1) << 40, .removes = 5, .takes = 5, .old_orders = 2,
 		.look = 5000 });
+}
+END_TEST
+
+/* In the heap, which more random puts than a test has time for would take to be reached. */
+START_TEST(nodes_that_stand_alone_do_as_a_sorted_array)
+{
+	for (unsigned i = 0; i < 12; i++)
+		random_operations(&(struct mix){ .nodes = 20 + 20 * i, .operations = 5000,
+			.span_ns = i % 3 ? 1000 : 4, .removes = i % 8, .takes = 6,
+			.old_orders = i % 2, .look = 1, .alone = true });
 }
 END_TEST
 
@@ -583,7 +594,9 @@ int main(void)
 {
 	return RUN_TESTS("queue", random_operations_do_as_a_sorted_array, ties_leave_in_armed_order,
 			 order_wraps_around, an_old_order_goes_before_newer_ones,
-			 beyond_all_lists_nodes_stand_alone, descending_due_times_leave_ascending,
+			 beyond_all_lists_nodes_stand_alone,
+			 nodes_that_stand_alone_do_as_a_sorted_array,
+			 descending_due_times_leave_ascending,
 			 one_interval_needs_one_list, sixteen_intervals_need_few_lists,
 			 all_intervals_different, endless_stop_and_start,
 			 stop_and_start_of_one_leaves_no_trace, lists_empty_and_fill_again,
