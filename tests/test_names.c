@@ -220,6 +220,58 @@ START_TEST(to_rename_takes_no_memory)
 }
 END_TEST
 
+/* Counted up by a tracer that listens; NULL in a build without probes. */
+extern unsigned short asynctimer_start_semaphore __attribute__((weak));
+extern unsigned short asynctimer_stop_semaphore __attribute__((weak));
+extern unsigned short asynctimer_tick_start_semaphore __attribute__((weak));
+extern unsigned short asynctimer_tick_end_semaphore __attribute__((weak));
+
+static int take_3_ms(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	(void)watched;
+	(void)tick;
+	ck_assert_int_eq(asynctimer_reactor_advance(reactor, 3 * MS), 0);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(a_tracer_that_listens_changes_nothing)
+{
+	unsigned short *semaphores[] = {
+		&asynctimer_start_semaphore, &asynctimer_stop_semaphore,
+		&asynctimer_tick_start_semaphore, &asynctimer_tick_end_semaphore,
+	};
+	struct watched watched[2] = { { .then = take_3_ms }, { .then = take_3_ms } };
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (!semaphores[i]) {
+			printf("SKIP: no tracer can listen: built without probes\n");
+			return;
+		}
+		++*semaphores[i];
+	}
+	use_virtual_reactor();
+	for (unsigned i = 0; i < 2; i++) {
+		watch_new(&watched[i], CLOCK_MONOTONIC, 7 * MS, ASYNCTIMER_FIXED_SCHEDULE);
+		must(asynctimer_start_after(watched[i].timer, i * 2 * MS));
+	}
+	must(set_name(watched[1].timer, "named"));
+	/* Due at 0 and 2, begun at 0 and 3; and so every 7 ms. */
+	ck_assert_int_eq(asynctimer_reactor_advance(reactor, 69 * MS), 20);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_uint_eq(watched[i].callbacks, 10);
+		ck_assert_uint_eq(watched[i].last.number, 10);
+		ck_assert_uint_eq(watched[i].last.now_ns - watched[i].last.due_ns, i * MS);
+		ck_assert_int_eq(asynctimer_stop(watched[i].timer), 1);
+	}
+	must(asynctimer_set_interval(watched[0].timer, MS));
+	watched[0].interval_ns = MS;
+	watched[0].restarted = true;
+	must(asynctimer_start_after(watched[0].timer, 0));
+	ck_assert_int_eq(asynctimer_reactor_advance(reactor, 4 * MS), 2);
+	ck_assert_uint_eq(watched[0].last.skipped_busy, 3);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("names", set_name_says_whether_it_changed_the_name, the_name_is_copied,
@@ -228,5 +280,5 @@ int main(void)
 			 a_timer_in_the_memory_of_a_named_one_has_no_name,
 			 freed_with_its_tick_deferred_a_timer_takes_its_name_along_in_the_end,
 			 a_timer_can_be_named_in_its_own_callback, without_memory_nothing_changes,
-			 to_rename_takes_no_memory);
+			 to_rename_takes_no_memory, a_tracer_that_listens_changes_nothing);
 }
