@@ -19,8 +19,7 @@ struct round {
 	unsigned targets;	/* whom it acts on, a set of places */
 	struct watched members[COUNT];
 	uint64_t due_ns[COUNT];
-	unsigned order;		/* the place that ran last in the batch */
-	bool over;
+	bool late[COUNT];	/* when the actor acted: the batch had not reached it yet */
 	unsigned released;
 	uint64_t before_ns, after_ns; /* around the action */
 };
@@ -46,12 +45,10 @@ static int act_in_turn(struct watched *watched, const struct asynctimer_tick *ti
 	unsigned place = (unsigned)(watched - current->members);
 
 	(void)tick;
-	if (!current->over) {
-		ck_assert_uint_ge(place, current->order);
-		current->order = place;
-	}
 	if (place != current->actor || watched->callbacks > 1)
 		return ASYNCTIMER_DONE;
+	for (unsigned i = 0; i < COUNT; i++)
+		current->late[i] = current->members[i].callbacks == 0;
 	current->before_ns = now_mono();
 	for (unsigned i = 0; i < COUNT; i++)
 		if (is_target(i))
@@ -60,7 +57,11 @@ static int act_in_turn(struct watched *watched, const struct asynctimer_tick *ti
 	return ASYNCTIMER_DONE;
 }
 
-/* All due, in the order of their places, in one batch; none dispatched yet. */
+/*
+ * All due, in one batch; none dispatched yet. They come due in the order of
+ * their places, and so they run, but for one that does so while epoll is looked
+ * at: older kernels put that before those.
+ */
 static void set_up_round(struct round *round, int policy)
 {
 	current = round;
@@ -83,28 +84,26 @@ static void tear_down_round(struct round *round)
 	ck_assert_uint_eq(round->released, COUNT);
 }
 
-/* check looks at one target once the batch has run; late: the batch had not reached it yet. */
+/* check looks at one target once the batch has run. */
 static void every_round(action act, bool cancels, int policy,
 			void (*check)(struct watched *target, unsigned place, bool late))
 {
 	for (unsigned actor = 0; actor < COUNT; actor++)
 		for (unsigned targets = 1; targets < 1u << COUNT; targets++) {
 			struct round round = { .act = act, .actor = actor, .targets = targets };
-			int ran = 0;
+			int ran, expected = 0;
 
 			set_up_round(&round, policy);
+			ran = asynctimer_reactor_dispatch(reactor, 0);
 			for (unsigned i = 0; i < COUNT; i++)
-				ran += !(cancels && is_target(i) && i > actor);
+				expected += !(is_target(i) && round.late[i]);
 			if (cancels)
-				ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), ran);
+				ck_assert_int_eq(ran, expected);
 			else
-				ck_assert_int_ge(asynctimer_reactor_dispatch(reactor, 0), 1);
-			round.over = true;
+				ck_assert_int_ge(ran, 1);
 			for (unsigned i = 0; i < COUNT; i++) {
-				bool late = i > actor;
-
 				if (is_target(i)) {
-					check(&round.members[i], i, late);
+					check(&round.members[i], i, round.late[i]);
 				} else {
 					ck_assert_uint_eq(round.members[i].callbacks, 1);
 					ck_assert_int_eq(asynctimer_is_started(round.members[i].timer), 1);

@@ -101,12 +101,12 @@ END_TEST
 /* What state the timer is in when the clock is set, and what ends that. */
 
 static int64_t step_us;
-static uint64_t stepped_ns;	/* a reading just after */
+static uint64_t stepped_ns;	/* what it was set to, or a little less */
 
 static void set_the_clock(void)
 {
+	stepped_ns = now_on(CLOCK_REALTIME) + (uint64_t)(step_us * 1000);
 	step(step_us);
-	stepped_ns = now_on(CLOCK_REALTIME);
 	if (step_us < 0)
 		watched.restarted = true;
 }
