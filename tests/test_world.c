@@ -757,10 +757,6 @@ START_TEST(forked_while_two_threads_run)
 	pthread_t threads[2];
 	int status;
 
-#ifdef __SANITIZE_THREAD__
-	skip("forks while two threads run", "a thread sanitizer's child may hang in its locks");
-	return;
-#endif
 	fleet_here(fork_at_times);
 	for (unsigned i = 0; i < 2; i++)
 		threads[i] = thread_new(run_for_fleet, NULL);

@@ -3,7 +3,8 @@
 # run.sh SOURCE BUILD: plants the bugs, one at a time, in copies of the tree
 # SOURCE, which are made in the folder BUILD, one for each processor. A patch says
 # under "Killed by:" which tests must fail with it; without it they must pass. One
-# that does not apply or does not build fails the run. BUGS names some of them.
+# that does not apply or does not build fails the run. BUGS names some of them to
+# be planted; that they apply is asked of all.
 set -u
 limit=300 # seconds, after which a test with no bug planted has failed
 
@@ -75,7 +76,7 @@ worker()
 	for bug; do
 		patch=$source/tests/bugs/$bug.patch
 		planted=$(date +%s)
-		patch -s -p1 -F0 -d "$source" <"$patch" || die "$bug: does not apply any more"
+		patch -s -p1 -F0 -d "$source" <"$patch" || exit 99
 		# shellcheck disable=SC2046
 		if make_and_run "$bug" $(tests_of "$patch"); then
 			echo "$bug: SURVIVED"
@@ -87,6 +88,9 @@ worker()
 }
 
 original=$(cd "$1" && pwd) || exit 99
+for patch in "$original"/tests/bugs/*.patch; do
+	patch -s -p1 -F0 --dry-run -d "$original" <"$patch" || die "$patch: does not apply any more"
+done
 rm -rf "$2"
 mkdir -p "$2"
 cd "$2" || exit 99
