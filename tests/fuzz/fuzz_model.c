@@ -112,6 +112,18 @@ int model_set_error_handler(struct model_timer *timer, unsigned handler)
 	return 1;
 }
 
+int model_set_name(struct model_timer *timer, unsigned name, bool fits)
+{
+	if (timer->freed)
+		return -EINVAL;
+	if (!fits)
+		return -ERANGE;
+	if (timer->name == name)
+		return 0;
+	timer->name = name;
+	return 1;
+}
+
 /* The grid is anchored there, its first tick is point k. */
 static int start(struct model *model, struct model_timer *timer, uint64_t anchor_ns, uint64_t k)
 {

@@ -25,6 +25,7 @@ struct model_timer {
 	bool ended;		/* the open tick was completed, perhaps before the callback returned */
 	int result;		/* with that */
 	unsigned handler;	/* which; 0: none */
+	unsigned name;
 	bool release;
 	int policy;
 	uint64_t interval_ns;
@@ -75,6 +76,7 @@ int model_new(struct model *model, struct model_timer *timer, int clock, uint64_
 void model_free(struct model *model, struct model_timer *timer);
 int model_set_interval(struct model *model, struct model_timer *timer, uint64_t interval_ns);
 int model_set_error_handler(struct model_timer *timer, unsigned handler);
+int model_set_name(struct model_timer *timer, unsigned name, bool fits);
 int model_start(struct model *model, struct model_timer *timer);
 int model_start_after(struct model *model, struct model_timer *timer, uint64_t delay_ns);
 int model_start_at(struct model *model, struct model_timer *timer, uint64_t anchor_ns);

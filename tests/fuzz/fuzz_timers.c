@@ -413,6 +413,22 @@ static void timer_set_release(void)
 	asynctimer_set_release(timers[index_of(timer)], timer->release ? release : NULL);
 }
 
+static void timer_set_name(void)
+{
+	static const char *const names[] = {
+		NULL, "a", "ab", "0123456789abcdef0123456789abcde", "",
+		"0123456789abcdef0123456789abcdef",
+	};
+	struct model_timer *timer = pick();
+	unsigned b = byte() % 6;
+
+	if (!timer)
+		return;
+	trace("set_name " U ": name " U, index_of(timer), b);
+	same_int("set_name", asynctimer_set_name(timers[index_of(timer)], names[b]),
+		 model_set_name(timer, b % 4, b < 5));
+}
+
 static void timer_start(void)
 {
 	struct model_timer *timer = pick();
@@ -715,7 +731,8 @@ static const struct operation {
 	{ timer_stop, 7, true },
 	{ timer_stop_nowait, 3, true },
 	{ timer_complete, 16, false },
-	{ timer_get_stats, 3, false },
+	{ timer_get_stats, 2, false },
+	{ timer_set_name, 1, false },
 	{ timer_ask, 4, false },
 	{ reactor_advance, 22, true },
 	{ reactor_stop, 1, true },
