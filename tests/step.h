@@ -4,6 +4,10 @@
 #define STEP_H
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
@@ -39,6 +43,33 @@ static void restore_and_exit(int signal)
 {
 	try_step(-*stepped_us);
 	_exit(128 + signal);
+}
+
+/* As RUN_TESTS; the clock is left as it was, whatever becomes of them. */
+#define RUN_STEPPING_TESTS(name, ...)                                                              \
+	(begin_stepping(), end_stepping(RUN_TESTS(name, __VA_ARGS__)))
+
+static void begin_stepping(void)
+{
+	int r;
+
+	stepped_us = mmap(NULL, sizeof(*stepped_us), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (stepped_us == MAP_FAILED)
+		skip_all("no shared memory to note the clock's steps in");
+	r = try_step(0);
+	if (r < 0) {
+		printf("clock_adjtime: %s\n", strerror(-r));
+		skip_all("only root may set the clock");
+	}
+	signal(SIGINT, restore_and_exit);
+	signal(SIGTERM, restore_and_exit);
+}
+
+static int end_stepping(int failed)
+{
+	try_step(-*stepped_us);
+	return failed;
 }
 
 #endif

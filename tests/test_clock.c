@@ -3,13 +3,6 @@
  * CLOCK_REALTIME set under way. The clock is stepped by ADJ_SETOFFSET, exactly,
  * so the opposite step restores it exactly; main sees to that in any case.
  */
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "step.h"
 #include "util.h"
 
@@ -280,26 +273,11 @@ END_TEST
 
 int main(void)
 {
-	int failed, r;
-
-	stepped_us = mmap(NULL, sizeof(*stepped_us), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (stepped_us == MAP_FAILED)
-		skip_all("no shared memory to note the clock's steps in");
-	r = try_step(0);
-	if (r < 0) {
-		printf("clock_adjtime: %s\n", strerror(-r));
-		skip_all("only root may set the clock");
-	}
-	signal(SIGINT, restore_and_exit);
-	signal(SIGTERM, restore_and_exit);
-	failed = RUN_TESTS("clock", set_forward_past_due_is_one_late_tick,
-			   set_forward_past_the_first_due_is_one_late_tick,
-			   set_back_before_the_first_tick_leaves_the_anchor,
-			   set_to_now_changes_nothing, set_forward_goes_on_on_its_grid,
-			   set_back_goes_on_on_its_grid,
-			   set_while_stopped_is_nothing_to_the_next_start,
-			   other_clocks_do_not_feel_it);
-	try_step(-*stepped_us);
-	return failed;
+	return RUN_STEPPING_TESTS("clock", set_forward_past_due_is_one_late_tick,
+				  set_forward_past_the_first_due_is_one_late_tick,
+				  set_back_before_the_first_tick_leaves_the_anchor,
+				  set_to_now_changes_nothing, set_forward_goes_on_on_its_grid,
+				  set_back_goes_on_on_its_grid,
+				  set_while_stopped_is_nothing_to_the_next_start,
+				  other_clocks_do_not_feel_it);
 }

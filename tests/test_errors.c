@@ -2,162 +2,44 @@
 /* Wrong arguments, and each resource failing: nothing changes, nothing is left behind. */
 #include <errno.h>
 #include <limits.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "util.h"
+#include "wrap.h"
 
 #define HOUR (3600 * ASYNCTIMER_SECOND)
 
-/* One call in turn fails: the fail_at-th of those that can meet that fault. */
-enum call {
-	NONE, MEMALIGN, CALLOC, REALLOC, MMAP, MADVISE, EPOLL_CREATE1, EVENTFD, TIMERFD_CREATE,
-	EPOLL_CTL_ADDS, MUTEX_INIT, COND_INIT
-};
-
-static enum call fail;
-static int fail_at;
-static int fail_error;
-static int mappings;
-static int reallocs;
-static bool in_library;	/* Check and libc make such calls too */
 static int answer;
+#define library(call) (wrap_inside = true, answer = (call), wrap_inside = false, answer)
 
-#define library(call) (in_library = true, answer = (call), in_library = false, answer)
-
-static bool fails(enum call call)
+static void fail_once(enum wrap_call call, unsigned at, int error)
 {
-	if (!in_library || call != fail || --fail_at)
-		return false;
-	errno = fail_error;
-	return true;
+	wrap_fail((struct wrap_fault){ call, at, 1, error, false });
 }
 
-int __real_posix_memalign(void **ret, size_t alignment, size_t size);
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
-{
-	return fails(MEMALIGN) ? fail_error : __real_posix_memalign(ret, alignment, size);
-}
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails(CALLOC) ? NULL : __real_calloc(count, size);
-}
-
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size)
-{
-	reallocs += in_library;
-	return fails(REALLOC) ? NULL : __real_realloc(memory, size);
-}
-
-/* off_t may be wider than long, and the function then another; the library's offset is 0. */
-void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
-void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
-void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset);
-void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset)
-{
-	if (fails(MMAP))
-		return MAP_FAILED;
-	mappings += in_library;
-	return __real_mmap(at, length, protection, flags, fd, offset);
-}
-
-void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset)
-{
-	return __wrap_mmap(at, length, protection, flags, fd, (long)offset);
-}
-
-int __real_munmap(void *at, size_t length);
-int __wrap_munmap(void *at, size_t length);
-int __wrap_munmap(void *at, size_t length)
-{
-	mappings -= in_library;
-	return __real_munmap(at, length);
-}
-
-int __real_madvise(void *at, size_t length, int advice);
-int __wrap_madvise(void *at, size_t length, int advice);
-int __wrap_madvise(void *at, size_t length, int advice)
-{
-	return fails(MADVISE) ? -1 : __real_madvise(at, length, advice);
-}
-
-int __real_epoll_create1(int flags);
-int __wrap_epoll_create1(int flags);
-int __wrap_epoll_create1(int flags)
-{
-	return fails(EPOLL_CREATE1) ? -1 : __real_epoll_create1(flags);
-}
-
-int __real_eventfd(unsigned count, int flags);
-int __wrap_eventfd(unsigned count, int flags);
-int __wrap_eventfd(unsigned count, int flags)
-{
-	return fails(EVENTFD) ? -1 : __real_eventfd(count, flags);
-}
-
-int __real_timerfd_create(int clock, int flags);
-int __wrap_timerfd_create(int clock, int flags);
-int __wrap_timerfd_create(int clock, int flags)
-{
-	return fails(TIMERFD_CREATE) ? -1 : __real_timerfd_create(clock, flags);
-}
-
-int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
-int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
-int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
-{
-	if (operation == EPOLL_CTL_ADD && fails(EPOLL_CTL_ADDS))
-		return -1;
-	return __real_epoll_ctl(epoll_fd, operation, fd, event);
-}
-
-int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
-int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
-int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
-{
-	return fails(MUTEX_INIT) ? fail_error : __real_pthread_mutex_init(mutex, attributes);
-}
-
-int __real_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
-int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
-int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
-{
-	return fails(COND_INIT) ? fail_error : __real_pthread_cond_init(cond, attributes);
-}
-
-static struct asynctimer *const untouched = (struct asynctimer *)&fail;
+static struct asynctimer *const untouched = (struct asynctimer *)&answer;
 
 /* More timers than the table of slots begins with, so that it grows. */
 #define COUNT 40
 
 /* Makes a reactor and timers, failing once on the way; the result of the call that failed, or 0. */
-static int make_all_and_fail_once(enum call call, int at, int error)
+static int make_all_and_fail_once(enum wrap_call call, unsigned at, int error)
 {
 	struct asynctimer_reactor *first = reactor;
 	struct watched watched[COUNT] = { { .callbacks = 0 } };
-	int fds = count_fds(), mappings_before = mappings;
+	int fds = count_fds();
+	size_t mapped = wrap_mapped;
 	int failed = 0, r;
 
 	reactor = (struct asynctimer_reactor *)untouched;
-	fail = call;
-	fail_at = at;
-	fail_error = error;
+	fail_once(call, at, error);
 	r = library(asynctimer_reactor_new(&reactor));
 	if (r < 0) {
 		failed = r;
 		ck_assert_ptr_eq(reactor, untouched);
 		ck_assert_int_eq(count_fds(), fds);
-		ck_assert_int_eq(mappings, mappings_before);
+		ck_assert_uint_eq(wrap_mapped, mapped);
 		r = library(asynctimer_reactor_new(&reactor));
 	}
 	ck_assert_int_eq(r, 0);
@@ -178,7 +60,7 @@ static int make_all_and_fail_once(enum call call, int at, int error)
 		ck_assert_int_eq(r, 0);
 		watched[i].timer = timer;
 	}
-	fail = NONE;
+	wrap_end();
 	/* All of them work, each gets its own event. */
 	for (unsigned i = 0; i < COUNT; i++) {
 		must(asynctimer_start_after(watched[i].timer, 0));
@@ -189,35 +71,36 @@ static int make_all_and_fail_once(enum call call, int at, int error)
 		asynctimer_free(watched[i].timer);
 	ck_assert_int_eq(library(asynctimer_reactor_free(reactor)), 0);
 	ck_assert_int_eq(count_fds(), fds);
-	ck_assert_int_eq(mappings, mappings_before);
+	ck_assert_uint_eq(wrap_mapped, mapped);
 	reactor = first;
 	return failed;
 }
 
-static void fail_each(enum call call, int error, int expected)
+static void fail_each(enum wrap_call call, int error, int expected)
 {
-	int at = 1, r;
+	unsigned at = 1;
+	int r;
 
 	while ((r = make_all_and_fail_once(call, at, error)) != 0) {
 		ck_assert_int_eq(r, expected);
 		at++;
 	}
-	ck_assert_msg(at > 1, "call %d was never made", call);
+	ck_assert_msg(at > 1, "%s was never called", wrap_name(call));
 }
 
 START_TEST(out_of_memory_is_answered)
 {
-	fail_each(MEMALIGN, ENOMEM, -ENOMEM);
-	fail_each(CALLOC, ENOMEM, -ENOMEM);
-	fail_each(REALLOC, ENOMEM, -ENOMEM);
-	fail_each(MMAP, ENOMEM, -ENOMEM);
-	fail_each(MADVISE, ENOMEM, -ENOMEM);
-	fail_each(EPOLL_CREATE1, ENOMEM, -ENOMEM);
-	fail_each(EVENTFD, ENOMEM, -ENOMEM);
-	fail_each(TIMERFD_CREATE, ENOMEM, -ENOMEM);
-	fail_each(EPOLL_CTL_ADDS, ENOMEM, -ENOMEM);
-	fail_each(MUTEX_INIT, ENOMEM, -ENOMEM);
-	fail_each(COND_INIT, ENOMEM, -ENOMEM);
+	fail_each(WRAP_MEMALIGN, ENOMEM, -ENOMEM);
+	fail_each(WRAP_CALLOC, ENOMEM, -ENOMEM);
+	fail_each(WRAP_REALLOC, ENOMEM, -ENOMEM);
+	fail_each(WRAP_MMAP, ENOMEM, -ENOMEM);
+	fail_each(WRAP_MADVISE, ENOMEM, -ENOMEM);
+	fail_each(WRAP_EPOLL_CREATE1, ENOMEM, -ENOMEM);
+	fail_each(WRAP_EVENTFD, ENOMEM, -ENOMEM);
+	fail_each(WRAP_TIMERFD_CREATE, ENOMEM, -ENOMEM);
+	fail_each(WRAP_EPOLL_ADD, ENOMEM, -ENOMEM);
+	fail_each(WRAP_MUTEX_INIT, ENOMEM, -ENOMEM);
+	fail_each(WRAP_COND_INIT, ENOMEM, -ENOMEM);
 }
 END_TEST
 
@@ -226,11 +109,11 @@ START_TEST(out_of_descriptors_or_watches_is_answered)
 	const int errors[] = { EMFILE, ENFILE };
 
 	for (unsigned i = 0; i < 2; i++) {
-		fail_each(EPOLL_CREATE1, errors[i], -errors[i]);
-		fail_each(EVENTFD, errors[i], -errors[i]);
-		fail_each(TIMERFD_CREATE, errors[i], -errors[i]);
+		fail_each(WRAP_EPOLL_CREATE1, errors[i], -errors[i]);
+		fail_each(WRAP_EVENTFD, errors[i], -errors[i]);
+		fail_each(WRAP_TIMERFD_CREATE, errors[i], -errors[i]);
 	}
-	fail_each(EPOLL_CTL_ADDS, ENOSPC, -ENOSPC);
+	fail_each(WRAP_EPOLL_ADD, ENOSPC, -ENOSPC);
 }
 END_TEST
 
@@ -239,21 +122,19 @@ START_TEST(what_fails_again_and_again_takes_no_memory)
 	struct asynctimer *timer;
 
 	for (unsigned i = 0; i < 100; i++) {
-		fail = EPOLL_CTL_ADDS;
-		fail_at = 1;
-		fail_error = ENOSPC;
+		fail_once(WRAP_EPOLL_ADD, 1, ENOSPC);
 		ck_assert_int_eq(library(asynctimer_new(reactor, CLOCK_MONOTONIC, HOUR, 0, on_tick,
 							NULL, &timer)), -ENOSPC);
 	}
-	fail = NONE;
+	wrap_end();
 	/* The table of slots, made by the first, never grew. */
-	ck_assert_int_le(reallocs, 1);
+	ck_assert_uint_le(wrap_calls[WRAP_REALLOC], 1);
 }
 END_TEST
 
 START_TEST(a_kernel_without_wipeonfork_is_answered)
 {
-	fail_each(MADVISE, EINVAL, -EOPNOTSUPP);
+	fail_each(WRAP_MADVISE, EINVAL, -EOPNOTSUPP);
 }
 END_TEST
 
@@ -334,12 +215,12 @@ START_TEST(start_stop_and_ticks_acquire_nothing)
 	for (int i = 0; i < 2; i++)
 		must(asynctimer_new(reactor, CLOCK_MONOTONIC, 100 * US, i, do_nothing, NULL, &timers[i]));
 	allow_descriptors(0, &limit);
-	for (enum call call = MEMALIGN; call <= COND_INIT; call++) {
+	for (enum wrap_call call = WRAP_NONE; call < WRAP_CALLS; call++) {
 		struct asynctimer_stats stats;
 
-		fail = call;
-		fail_at = 1;
-		fail_error = ENOMEM;
+		if (!wrap_acquires(call))
+			continue;
+		fail_once(call, 1, ENOMEM);
 		for (int i = 0; i < 2; i++) {
 			int r[6];
 
@@ -354,8 +235,7 @@ START_TEST(start_stop_and_ticks_acquire_nothing)
 			ck_assert_int_eq(r[5], 0);
 		}
 		/* Nobody made the call. */
-		ck_assert_int_eq(fail_at, 1);
-		fail = NONE;
+		ck_assert_uint_eq(wrap_end(), 0);
 	}
 	setrlimit(RLIMIT_NOFILE, &limit);
 }

@@ -3,17 +3,15 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <search.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "util.h"
+#include "wrap.h"
 
 #define SCHEDULE ASYNCTIMER_FIXED_SCHEDULE
 #define DELAY ASYNCTIMER_FIXED_DELAY
@@ -22,123 +20,12 @@
 
 static const int clocks[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME };
 
-/*
- * Calls that acquire something: counted, and one in turn made to fail.
- */
-
-enum call {
-	NONE,
-	MALLOC,
-	CALLOC,
-	REALLOC,
-	MEMALIGN,
-	MMAP,
-	TSEARCH,
-	TIMERFD_CREATE,
-	EPOLL_CTL_ADDS,
-	CALLS
-};
-
-static volatile bool in_library;	/* Check makes such calls too */
-static volatile enum call fail;
-static volatile int fail_at;
-static volatile int fail_error;
-static volatile unsigned calls[CALLS];
-static size_t mapped;
-
-static bool fails(enum call call)
-{
-	if (!in_library)
-		return false;
-	calls[call]++;
-	if (call != fail || (fail_at -= 1))
-		return false;
-	errno = fail_error;
-	return true;
-}
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_malloc(size_t size)
-{
-	return fails(MALLOC) ? NULL : __real_malloc(size);
-}
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails(CALLOC) ? NULL : __real_calloc(count, size);
-}
-
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return fails(REALLOC) ? NULL : __real_realloc(memory, size);
-}
-
-int __real_posix_memalign(void **ret, size_t alignment, size_t size);
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
-int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
-{
-	return fails(MEMALIGN) ? ENOMEM : __real_posix_memalign(ret, alignment, size);
-}
-
-/* off_t may be wider than long, and the function then another; the library's offset is 0. */
-void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
-void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset);
-void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset);
-void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, long offset)
-{
-	if (fails(MMAP))
-		return MAP_FAILED;
-	mapped += length;
-	return __real_mmap(at, length, protection, flags, fd, offset);
-}
-
-void *__wrap_mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset)
-{
-	return __wrap_mmap(at, length, protection, flags, fd, (long)offset);
-}
-
-int __real_munmap(void *at, size_t length);
-int __wrap_munmap(void *at, size_t length);
-int __wrap_munmap(void *at, size_t length)
-{
-	mapped -= length;
-	return __real_munmap(at, length);
-}
-
-void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
-void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
-void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
-{
-	return fails(TSEARCH) ? NULL : __real_tsearch(key, root, compare);
-}
-
-int __real_timerfd_create(int clock, int flags);
-int __wrap_timerfd_create(int clock, int flags);
-int __wrap_timerfd_create(int clock, int flags)
-{
-	return fails(TIMERFD_CREATE) ? -1 : __real_timerfd_create(clock, flags);
-}
-
-int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
-int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
-int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
-{
-	if (operation == EPOLL_CTL_ADD && fails(EPOLL_CTL_ADDS))
-		return -1;
-	return __real_epoll_ctl(epoll_fd, operation, fd, event);
-}
-
 static unsigned acquired(void)
 {
 	unsigned sum = 0;
 
-	for (int call = 0; call < CALLS; call++)
-		sum += calls[call];
+	for (enum wrap_call call = WRAP_NONE; call < WRAP_CALLS; call++)
+		sum += wrap_acquires(call) ? wrap_calls[call] : 0;
 	return sum;
 }
 
@@ -389,13 +276,13 @@ START_TEST(start_stop_set_interval_and_ticks_acquire_nothing)
 	static struct asynctimer *timers[COUNT];
 	unsigned before;
 
-	in_library = true;
+	wrap_inside = true;
 	for (unsigned i = 0; i < COUNT; i++)
 		timers[i] = quick_new(clocks[i % 3], MS + i * US, i % 5 * 100 * US);
-	in_library = false;
+	wrap_inside = false;
 	before = acquired();
 	ck_assert_uint_gt(before, 0);
-	in_library = true;
+	wrap_inside = true;
 	for (unsigned round = 0; round < 30; round++) {
 		for (unsigned i = 0; i < COUNT; i++) {
 			asynctimer_stop(timers[i]);
@@ -405,31 +292,30 @@ START_TEST(start_stop_set_interval_and_ticks_acquire_nothing)
 		for (unsigned target = ticks + COUNT; ticks < target;)
 			must(asynctimer_reactor_dispatch(reactor, -1));
 	}
-	in_library = false;
+	wrap_inside = false;
 	ck_assert_uint_eq(acquired(), before);
 }
 END_TEST
 
 /* A new of the how many-th lane and timer: what fails may differ. */
-static void each_call_fails(enum call call, int error, uint64_t slack_ns, int clock,
+static void each_call_fails(enum wrap_call call, int error, uint64_t slack_ns, int clock,
 			    unsigned at_least)
 {
+	struct asynctimer *const untouched = (struct asynctimer *)&ticks;
 	unsigned failures = 0;
 
-	for (int at = 1;; at++) {
-		struct asynctimer *timer = (struct asynctimer *)&fail;
+	for (unsigned at = 1;; at++) {
+		struct asynctimer *timer = untouched;
 		int before = count_fds();
-		size_t mapped_before = mapped;
+		size_t mapped_before = wrap_mapped;
 		int r;
 
-		fail = call;
-		fail_at = at;
-		fail_error = error;
-		in_library = true;
+		wrap_fail((struct wrap_fault){ call, at, 1, error, false });
+		wrap_inside = true;
 		r = asynctimer_new_shared(reactor, clock, HOUR, SCHEDULE, slack_ns, quick, NULL,
 					  &timer);
-		in_library = false;
-		fail = NONE;
+		wrap_inside = false;
+		wrap_end();
 		if (r == 0) {
 			ck_assert_uint_ge(failures, at_least);
 			asynctimer_free(timer);
@@ -437,11 +323,11 @@ static void each_call_fails(enum call call, int error, uint64_t slack_ns, int cl
 		}
 		failures++;
 		ck_assert_int_eq(r, -error);
-		ck_assert_ptr_eq(timer, (struct asynctimer *)&fail);
-		ck_assert_uint_eq(mapped, mapped_before);
+		ck_assert_ptr_eq(timer, untouched);
+		ck_assert_uint_eq(wrap_mapped, mapped_before);
 		/* The pair may have come, to stay: nothing else. */
 		ck_assert_int_eq((count_fds() - before) % 2, 0);
-		if (call == TIMERFD_CREATE || call == EPOLL_CTL_ADDS)
+		if (call == WRAP_TIMERFD_CREATE || call == WRAP_EPOLL_ADD)
 			ck_assert_int_eq(count_fds(), before);
 		must(asynctimer_reactor_dispatch(reactor, 0));
 	}
@@ -451,15 +337,15 @@ START_TEST(each_call_of_new_shared_may_fail)
 {
 	struct watched watched = { 0 };
 
-	each_call_fails(TIMERFD_CREATE, EMFILE, 0, CLOCK_MONOTONIC, 2);
-	each_call_fails(TIMERFD_CREATE, ENFILE, 0, CLOCK_BOOTTIME, 2);
-	each_call_fails(EPOLL_CTL_ADDS, ENOSPC, 0, CLOCK_REALTIME, 2);
+	each_call_fails(WRAP_TIMERFD_CREATE, EMFILE, 0, CLOCK_MONOTONIC, 2);
+	each_call_fails(WRAP_TIMERFD_CREATE, ENFILE, 0, CLOCK_BOOTTIME, 2);
+	each_call_fails(WRAP_EPOLL_ADD, ENOSPC, 0, CLOCK_REALTIME, 2);
 	for (uint64_t slack_ns = 0; slack_ns < 3; slack_ns++) {
-		each_call_fails(CALLOC, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
-		each_call_fails(TSEARCH, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
-		each_call_fails(MEMALIGN, ENOMEM, slack_ns, CLOCK_MONOTONIC, 3);
+		each_call_fails(WRAP_CALLOC, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
+		each_call_fails(WRAP_TSEARCH, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
+		each_call_fails(WRAP_MEMALIGN, ENOMEM, slack_ns, CLOCK_MONOTONIC, 3);
 		if (slack_ns == 0)
-			each_call_fails(MMAP, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
+			each_call_fails(WRAP_MMAP, ENOMEM, slack_ns, CLOCK_MONOTONIC, 1);
 		quick_new(CLOCK_MONOTONIC, HOUR, slack_ns);
 	}
 	watch_new_shared(&watched, CLOCK_MONOTONIC, MS, SCHEDULE, 0);
@@ -478,9 +364,9 @@ START_TEST(a_failed_new_harms_no_timer_that_runs)
 		asynctimer_start(watched[i].timer);
 	}
 	for (unsigned i = 0; i < 40; i++) {
-		each_call_fails(MEMALIGN, ENOMEM, i, CLOCK_MONOTONIC, 0);
-		each_call_fails(CALLOC, ENOMEM, 100 + i, CLOCK_MONOTONIC, 1);
-		each_call_fails(TSEARCH, ENOMEM, 200 + i, CLOCK_MONOTONIC, 1);
+		each_call_fails(WRAP_MEMALIGN, ENOMEM, i, CLOCK_MONOTONIC, 0);
+		each_call_fails(WRAP_CALLOC, ENOMEM, 100 + i, CLOCK_MONOTONIC, 1);
+		each_call_fails(WRAP_TSEARCH, ENOMEM, 200 + i, CLOCK_MONOTONIC, 1);
 		quick_new(CLOCK_MONOTONIC, HOUR, i);
 	}
 	for (unsigned i = 0; i < COUNT; i++)
@@ -541,9 +427,10 @@ static long resident(void)
 
 START_TEST(new_and_free_in_turn_keep_no_memory)
 {
-	size_t before = mapped;
+	size_t before = wrap_mapped;
 	long pages = 0;
 
+	wrap_inside = true;
 	for (unsigned i = 0; i < 30000; i++) {
 		struct asynctimer *timer = quick_new(CLOCK_MONOTONIC, HOUR, i % 100);
 
@@ -552,7 +439,7 @@ START_TEST(new_and_free_in_turn_keep_no_memory)
 		if (i == 10000)
 			pages = resident();
 	}
-	ck_assert_uint_eq(mapped, before);
+	ck_assert_uint_eq(wrap_mapped, before);
 	ck_assert(KEEPS_FREED || resident() < pages + 256);
 }
 END_TEST
@@ -561,17 +448,18 @@ START_TEST(a_fleet_freed_is_given_back)
 {
 	enum { COUNT = 40000 };
 	static struct asynctimer *timers[COUNT];
-	size_t before = mapped;
+	size_t before = wrap_mapped;
 
+	wrap_inside = true;
 	for (unsigned round = 0; round < 3; round++) {
 		for (unsigned i = 0; i < COUNT; i++) {
 			timers[i] = quick_new(CLOCK_MONOTONIC, HOUR, 0);
 			asynctimer_start(timers[i]);
 		}
-		ck_assert_uint_gt(mapped, before + COUNT * 128);
+		ck_assert_uint_gt(wrap_mapped, before + COUNT * 128);
 		for (unsigned i = 0; i < COUNT; i++)
 			asynctimer_free(timers[(i * 7919) % COUNT]);
-		ck_assert_uint_eq(mapped, before);
+		ck_assert_uint_eq(wrap_mapped, before);
 	}
 }
 END_TEST

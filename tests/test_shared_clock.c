@@ -4,13 +4,6 @@
  * ADJ_SETOFFSET, exactly, so the opposite step restores it exactly; main sees
  * to that in any case.
  */
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "step.h"
 #include "util.h"
 
@@ -95,23 +88,8 @@ END_TEST
 
 int main(void)
 {
-	int failed, r;
-
-	stepped_us = mmap(NULL, sizeof(*stepped_us), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (stepped_us == MAP_FAILED)
-		skip_all("no shared memory to note the clock's steps in");
-	r = try_step(0);
-	if (r < 0) {
-		printf("clock_adjtime: %s\n", strerror(-r));
-		skip_all("only root may set the clock");
-	}
-	signal(SIGINT, restore_and_exit);
-	signal(SIGTERM, restore_and_exit);
-	failed = RUN_TESTS("shared_clock", the_clock_set_forward_makes_one_late_tick,
-			   the_clock_set_back_pulls_the_grid_with_it,
-			   the_clock_set_back_before_the_first_tick_leaves_the_anchor,
-			   the_clock_set_to_what_it_is_changes_nothing);
-	try_step(-*stepped_us);
-	return failed;
+	return RUN_STEPPING_TESTS("shared_clock", the_clock_set_forward_makes_one_late_tick,
+				  the_clock_set_back_pulls_the_grid_with_it,
+				  the_clock_set_back_before_the_first_tick_leaves_the_anchor,
+				  the_clock_set_to_what_it_is_changes_nothing);
 }

@@ -62,6 +62,27 @@ const char *wrap_name(enum wrap_call call)
 	return names[call];
 }
 
+bool wrap_acquires(enum wrap_call call)
+{
+	switch (call) {
+	case WRAP_MALLOC:
+	case WRAP_CALLOC:
+	case WRAP_REALLOC:
+	case WRAP_MEMALIGN:
+	case WRAP_TSEARCH:
+	case WRAP_MMAP:
+	case WRAP_MUTEX_INIT:
+	case WRAP_COND_INIT:
+	case WRAP_EPOLL_CREATE1:
+	case WRAP_EPOLL_ADD:
+	case WRAP_EVENTFD:
+	case WRAP_TIMERFD_CREATE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* This call is to fail, with errno set. */
 static bool fails(enum wrap_call call)
 {

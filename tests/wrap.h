@@ -70,4 +70,7 @@ extern size_t wrap_mapped;	/* bytes */
 
 const char *wrap_name(enum wrap_call call);
 
+/* It takes memory, a descriptor or a place in the kernel: what can run out. */
+bool wrap_acquires(enum wrap_call call);
+
 #endif
