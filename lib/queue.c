@@ -236,6 +236,8 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 /* An emptied list takes what the next one does, and the last ones go: their places are free for new bounds. */
 static void list_emptied(struct queue *queue, uint32_t index)
 {
+	uint32_t leaves = queue->leaves;
+
 	if (index + 1 < queue->lists_used) {
 		queue->bounds[index] = queue->bounds[index + 1];
 		return;
@@ -243,8 +245,10 @@ static void list_emptied(struct queue *queue, uint32_t index)
 	do
 		queue->lists_used--;
 	while (queue->lists_used && !queue->lists[queue->lists_used - 1].first);
-	if (queue->leaves > 1 && queue->lists_used <= queue->leaves / 4)
-		play_all(queue, queue->leaves / 2);
+	while (leaves > 1 && queue->lists_used <= leaves / 4)
+		leaves /= 2;
+	if (leaves < queue->leaves)
+		play_all(queue, leaves);
 }
 
 /* The first node of a list goes. */
@@ -328,7 +332,7 @@ uint64_t asynctimer__queue_second_ns(const struct queue *queue)
 	if (first->place >= LONE) {
 		if (first->prev)
 			due_ns = min_ns(due_ns, first->prev->due_ns);
-		return queue->lists_used ? min_ns(due_ns, queue->tree_ns[1]) : due_ns;
+		return min_ns(due_ns, queue->tree_ns[1]);
 	}
 	/* It has beaten the others on its way up. */
 	for (uint32_t at = queue->leaves + first->place; at > 1; at /= 2)

@@ -542,6 +542,62 @@ START_TEST(room_grows_by_more_than_one_at_a_time)
 }
 END_TEST
 
+/* The earlier a node, the later its list; then the last list alone has one. */
+START_TEST(a_last_list_keeps_its_room_however_few_nodes_there_are)
+{
+	enum { COUNT = 40 };
+	struct node nodes[COUNT];
+	struct queue queue = { 0 };
+	uint32_t room;
+
+	require(asynctimer__queue_reserve(&queue, COUNT) == 0);
+	room = queue.lists_room;
+	for (uint32_t i = 0; i < COUNT; i++) {
+		nodes[i] = (struct node){ .due_ns = COUNT - i, .order = i };
+		asynctimer__queue_put(&queue, &nodes[i]);
+	}
+	for (uint32_t i = 0; i < COUNT - 1; i++)
+		asynctimer__queue_remove(&queue, &nodes[i]);
+	require(queue.lists_used == COUNT);
+	require(asynctimer__queue_reserve(&queue, 1) == 0);
+	require(queue.lists_room == room);
+	check_queue(&queue, 1);
+	require(asynctimer__queue_take(&queue, COUNT) == &nodes[COUNT - 1]);
+	while (queue.lists_room > 16) {
+		room = queue.lists_room;
+		require(asynctimer__queue_reserve(&queue, 1) == 0);
+		require(queue.lists_room < room);
+	}
+	check_queue(&queue, 0);
+	asynctimer__queue_free(&queue);
+}
+END_TEST
+
+START_TEST(nodes_that_stand_alone_are_all_there_is_left)
+{
+	enum { COUNT = 20 };
+	struct node nodes[COUNT];
+	struct queue queue = { 0 };
+
+	require(asynctimer__queue_reserve(&queue, 1) == 0);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		nodes[i] = (struct node){ .due_ns = 100 - i, .order = i };
+		asynctimer__queue_put(&queue, &nodes[i]);
+	}
+	for (uint32_t i = 0; i < queue.lists_room; i++)
+		asynctimer__queue_remove(&queue, &nodes[i]);
+	require(queue.lists_used == 0);
+	for (uint32_t i = COUNT; i-- > queue.lists_room;) {
+		require(asynctimer__queue_first(&queue) == &nodes[i]);
+		require(asynctimer__queue_second_ns(&queue) ==
+			(i > queue.lists_room ? nodes[i - 1].due_ns : UINT64_MAX));
+		require(asynctimer__queue_take(&queue, UINT64_MAX) == &nodes[i]);
+	}
+	check_queue(&queue, 0);
+	asynctimer__queue_free(&queue);
+}
+END_TEST
+
 START_TEST(reserve_without_memory_changes_nothing)
 {
 	enum { COUNT = 1000 };
@@ -602,5 +658,7 @@ int main(void)
 			 stop_and_start_of_one_leaves_no_trace, lists_empty_and_fill_again,
 			 an_empty_queue_has_nothing, reserve_gives_room_back,
 			 room_grows_by_more_than_one_at_a_time,
+			 a_last_list_keeps_its_room_however_few_nodes_there_are,
+			 nodes_that_stand_alone_are_all_there_is_left,
 			 reserve_without_memory_changes_nothing);
 }
