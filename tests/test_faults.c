@@ -749,6 +749,13 @@ static void recover(void)
 	free_all();
 }
 
+/* From here on, the fault. */
+static void refuse(void)
+{
+	wrap_fail((struct wrap_fault){ fault->call, fault_at, fault_times, fault->error,
+				       fault->happens });
+}
+
 /* True if the fault was met. */
 static bool run_case(unsigned at, unsigned times)
 {
@@ -761,7 +768,7 @@ static bool run_case(unsigned at, unsigned times)
 	offset_at_first_ms = offset_ms();
 	pending_dispatch = false;
 	alarm(60);
-	wrap_fail((struct wrap_fault){ fault->call, at, times, fault->error, fault->happens });
+	refuse();
 	script();
 	failed = wrap_end();
 	met[fault->call] += failed > 0;
@@ -963,7 +970,7 @@ static unsigned run_first_use(void)
 		if (child == 0) {
 			size_t mapped = wrap_mapped;
 
-			wrap_fail((struct wrap_fault){ fault->call, 1, 1, fault->error, false });
+			refuse();
 			make_reactor();
 			if (reactor || wrap_end() != 1 || wrap_memory || wrap_mapped != mapped)
 				violation("at first use: not refused, or something left");
@@ -1004,23 +1011,29 @@ static const struct scenario paces[] = {
 	{ "pace, sole, edge", sole, COUNT(sole), EDGE },
 };
 
+/* With a new reactor; refuse is still to be called. */
+static void begin_refusal(const struct fault *refusal, unsigned at, unsigned times)
+{
+	fault = refusal;
+	fault_at = at;
+	fault_times = times;
+	alarm(60);
+	make_reactor();
+}
+
 static void run_pace(const struct fault *refusal)
 {
 	unsigned loops = scenario->loop == THREADS ? 2 : 1;
 	unsigned failed, most;
 	uint64_t begin_ns;
 
-	fault = refusal;
-	fault_at = 1;
-	fault_times = FOR_EVER;
-	alarm(60);
-	make_reactor();
+	begin_refusal(refusal, 1, FOR_EVER);
 	for EACH(subject) {
 		make(subject, &scenario->kinds[subject - subjects]);
 		start(subject, 0);
 	}
 	begin_ns = now_ns(MONO);
-	wrap_fail((struct wrap_fault){ fault->call, 1, FOR_EVER, fault->error, false });
+	refuse();
 	begin_threads();
 	while (now_ns(MONO) < begin_ns + 40 * MS)
 		turn(100 * US);
@@ -1038,14 +1051,10 @@ static void run_lost_wake(void)
 {
 	static const struct fault refusal = { WRAP_WRITE, EPERM, false };
 
-	fault = &refusal;
-	fault_at = 1;
-	fault_times = 1;
-	alarm(60);
-	make_reactor();
+	begin_refusal(&refusal, 1, 1);
 	make(&subjects[0], &refused[1]);
 	make(&subjects[1], &refused[2]);
-	wrap_fail((struct wrap_fault){ fault->call, 1, 1, fault->error, false });
+	refuse();
 	EXPECT(asynctimer_start_after(subjects[0].timer, 0), 1);
 	if (wrap_end() != 1)
 		violation("a start that is due at once woke nobody");
@@ -1060,14 +1069,10 @@ static void run_refused_outside(void)
 {
 	static const struct fault refusal = { WRAP_SETTIME, EPERM, false };
 
-	fault = &refusal;
-	fault_at = 2;
-	fault_times = 1;
-	alarm(60);
-	make_reactor();
+	begin_refusal(&refusal, 2, 1);
 	make(&subjects[0], &sole[0]);
 	start(&subjects[0], 0);
-	wrap_fail((struct wrap_fault){ fault->call, 2, 1, fault->error, false });
+	refuse();
 	set_interval(&subjects[0]);
 	if (wrap_end() != 1)
 		violation("set_interval did not disarm and arm");

@@ -542,7 +542,16 @@ START_TEST(room_grows_by_more_than_one_at_a_time)
 }
 END_TEST
 
-/* The earlier a node, the later its list; then the last list alone has one. */
+/* Each needs a list of its own, or stands alone: the earlier a node, the later its list. */
+static void put_descending(struct queue *queue, struct node *nodes, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		nodes[i] = (struct node){ .due_ns = count - i, .order = i };
+		asynctimer__queue_put(queue, &nodes[i]);
+	}
+}
+
+/* The list of the earliest. */
 START_TEST(a_last_list_keeps_its_room_however_few_nodes_there_are)
 {
 	enum { COUNT = 40 };
@@ -552,10 +561,7 @@ START_TEST(a_last_list_keeps_its_room_however_few_nodes_there_are)
 
 	require(asynctimer__queue_reserve(&queue, COUNT) == 0);
 	room = queue.lists_room;
-	for (uint32_t i = 0; i < COUNT; i++) {
-		nodes[i] = (struct node){ .due_ns = COUNT - i, .order = i };
-		asynctimer__queue_put(&queue, &nodes[i]);
-	}
+	put_descending(&queue, nodes, COUNT);
 	for (uint32_t i = 0; i < COUNT - 1; i++)
 		asynctimer__queue_remove(&queue, &nodes[i]);
 	require(queue.lists_used == COUNT);
@@ -580,10 +586,7 @@ START_TEST(nodes_that_stand_alone_are_all_there_is_left)
 	struct queue queue = { 0 };
 
 	require(asynctimer__queue_reserve(&queue, 1) == 0);
-	for (uint32_t i = 0; i < COUNT; i++) {
-		nodes[i] = (struct node){ .due_ns = 100 - i, .order = i };
-		asynctimer__queue_put(&queue, &nodes[i]);
-	}
+	put_descending(&queue, nodes, COUNT);
 	for (uint32_t i = 0; i < queue.lists_room; i++)
 		asynctimer__queue_remove(&queue, &nodes[i]);
 	require(queue.lists_used == 0);

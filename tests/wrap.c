@@ -71,6 +71,7 @@ bool wrap_acquires(enum wrap_call call)
 	case WRAP_MEMALIGN:
 	case WRAP_TSEARCH:
 	case WRAP_MMAP:
+	case WRAP_MADVISE:
 	case WRAP_MUTEX_INIT:
 	case WRAP_COND_INIT:
 	case WRAP_EPOLL_CREATE1:
