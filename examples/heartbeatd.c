@@ -2,11 +2,12 @@
 /*
  * heartbeatd: a service for systemd that keeps time with asynctimer.
  *
- * Three timers on one reactor, which has a thread of its own: a poll, with a
+ * Three timers on one reactor, which has two threads of its own: a poll, with a
  * fixed delay, whose work is deferred to a worker thread; a heartbeat on the
  * wall clock's full minutes; and the pings for systemd's watchdog, which stop
- * when the worker is stuck. The first thread waits for signals: SIGHUP reads
- * the configuration again, SIGTERM ends the service. See heartbeatd.service.
+ * while the worker or a callback hangs. The first thread waits for signals: SIGHUP
+ * reads the configuration again, SIGUSR1 shows what the timers do, SIGTERM ends
+ * the service. See heartbeatd.service.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,6 +22,9 @@
 #include <asynctimer.h>
 
 #include "notify.h"
+#include "report.h"
+
+#define TIMERS 3
 
 struct config {
 	uint64_t poll_ns;
@@ -30,12 +34,14 @@ struct config {
 struct heartbeatd {
 	const char *config_path;
 	const char *polled_path;
+	const char *metrics_path;	/* NULL: none are written */
 	struct asynctimer_reactor *reactor;
 	struct asynctimer *poll;
 	struct asynctimer *heartbeat;
 	struct asynctimer *watchdog;	/* NULL: systemd wants no pings */
 	uint64_t watchdog_ns;
-	pthread_t loop;
+	char hanging[32];		/* the timer that kept the last ping back; its callback's */
+	pthread_t loops[2];		/* one that hangs leaves one to see it */
 	pthread_t worker;
 
 	pthread_mutex_t lock;		/* of the rest */
@@ -145,6 +151,7 @@ static int on_heartbeat(struct asynctimer *timer, const struct asynctimer_tick *
 	struct heartbeatd *daemon = data;
 	time_t due = (time_t)(tick->due_ns / ASYNCTIMER_SECOND);
 	struct asynctimer_stats polls;
+	char seen[sizeof(daemon->seen)];
 	struct tm utc;
 	char text[32];
 
@@ -152,22 +159,55 @@ static int on_heartbeat(struct asynctimer *timer, const struct asynctimer_tick *
 	asynctimer_get_stats(daemon->poll, &polls);
 	strftime(text, sizeof(text), "%FT%TZ", gmtime_r(&due, &utc));
 	pthread_mutex_lock(&daemon->lock);
-	printf("heartbeat %s: polls %" PRIu64 ", failed %" PRIu64 ", last seen: %s\n", text,
-	       polls.callbacks, polls.failures, daemon->seen);
+	memcpy(seen, daemon->seen, sizeof(seen));
 	pthread_mutex_unlock(&daemon->lock);
+	/* Without the lock, for this may block: the worker need not hang as well. */
+	printf("heartbeat %s: polls %" PRIu64 ", failed %" PRIu64 ", last seen: %s\n", text,
+	       polls.callbacks, polls.failures, seen);
 	return ASYNCTIMER_DONE;
 }
 
-/* That this thread lives is only half of it: the worker must, too. */
+/*
+ * Of the ticks whose callback runs (open: 1) or that are deferred (2), the one that
+ * has been open the longest: for how long, and in name whose it is. 0: there is none.
+ */
+static uint64_t longest_open_ns(const struct heartbeatd *daemon, int open, char name[32])
+{
+	struct asynctimer_info infos[TIMERS];
+	int timers = asynctimer_reactor_list(daemon->reactor, TIMERS, sizeof(infos[0]), infos);
+	uint64_t longest_ns = 0;
+
+	for (int i = 0; i < timers && i < TIMERS; i++) {
+		uint64_t open_ns = report_open_ns(&infos[i]);
+
+		if (infos[i].open == open && open_ns > longest_ns) {
+			longest_ns = open_ns;
+			memcpy(name, infos[i].name, sizeof(infos[i].name));
+		}
+	}
+	return longest_ns;
+}
+
+/*
+ * That this thread lives is not enough: a callback may hang in the other one, and
+ * the worker may hang in the work of a deferred tick. The reactor's statistics
+ * tell the first, however many timers there are; the list tells the second, and
+ * the names of both.
+ */
 static int on_watchdog(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
 	struct heartbeatd *daemon = data;
-	struct asynctimer_stats polls;
+	struct asynctimer_reactor_stats stats;
 	int r;
 
 	(void)timer;
-	asynctimer_get_stats(daemon->poll, &polls);
-	if (polls.busy_since_ns && tick->now_ns > polls.busy_since_ns + daemon->watchdog_ns)
+	(void)tick;
+	asynctimer_reactor_get_stats(daemon->reactor, sizeof(stats), &stats);
+	if (stats.busy_ns > daemon->watchdog_ns) {
+		longest_open_ns(daemon, 1, daemon->hanging);
+		return -ETIMEDOUT;
+	}
+	if (longest_open_ns(daemon, 2, daemon->hanging) > daemon->watchdog_ns)
 		return -ETIMEDOUT;
 	r = notify("WATCHDOG=1");
 	return r < 0 ? r : ASYNCTIMER_DONE;
@@ -180,6 +220,9 @@ static void on_error(struct asynctimer *timer, int error, void *data)
 	if (timer == daemon->poll)
 		fprintf(stderr, "heartbeatd: can't poll '%s': %s\n", daemon->polled_path,
 			strerror(-error));
+	else if (error == -ETIMEDOUT)
+		fprintf(stderr, "heartbeatd: no ping for the watchdog: %s hangs\n",
+			daemon->hanging);
 	else
 		fprintf(stderr, "heartbeatd: no ping for the watchdog: %s\n", strerror(-error));
 }
@@ -213,14 +256,18 @@ static int start(struct heartbeatd *daemon)
 
 	if (r < 0)
 		return r;
+	asynctimer_set_name(daemon->poll, "poll");
+	asynctimer_set_name(daemon->heartbeat, "heartbeat");
 	asynctimer_set_error_handler(daemon->poll, on_error);
 	asynctimer_start_after(daemon->poll, 0);
 	asynctimer_start_at(daemon->heartbeat, 0);	/* 1970 began on a full minute */
 	if (daemon->watchdog) {
+		asynctimer_set_name(daemon->watchdog, "watchdog");
 		asynctimer_set_error_handler(daemon->watchdog, on_error);
 		asynctimer_start(daemon->watchdog);
 	}
-	return -pthread_create(&daemon->loop, NULL, run_reactor, daemon->reactor);
+	r = -pthread_create(&daemon->loops[0], NULL, run_reactor, daemon->reactor);
+	return r < 0 ? r : -pthread_create(&daemon->loops[1], NULL, run_reactor, daemon->reactor);
 }
 
 /* set_interval goes on from the last due point; heartbeats are to be on full minutes. */
@@ -244,19 +291,44 @@ static void reload(struct heartbeatd *daemon)
 	notify("READY=1");
 }
 
+static void dump(const struct heartbeatd *daemon)
+{
+	struct report report;
+	int r = report_take(daemon->reactor, &report);
+
+	if (r < 0) {
+		fprintf(stderr, "heartbeatd: no report: %s\n", strerror(-r));
+		return;
+	}
+	if (daemon->metrics_path)
+		r = report_metrics(&report, daemon->metrics_path);
+	if (r < 0)
+		fprintf(stderr, "heartbeatd: can't write '%s': %s\n", daemon->metrics_path,
+			strerror(-r));
+	flockfile(stdout);	/* no heartbeat in the middle */
+	report_table(&report, stdout);
+	funlockfile(stdout);
+	report_free(&report);
+}
+
 static void wait_for_the_end(struct heartbeatd *daemon, const sigset_t *signals)
 {
 	int signal;
 
-	while (sigwait(signals, &signal) == 0 && signal == SIGHUP)
-		reload(daemon);
+	while (sigwait(signals, &signal) == 0 && (signal == SIGHUP || signal == SIGUSR1)) {
+		if (signal == SIGHUP)
+			reload(daemon);
+		else
+			dump(daemon);
+	}
 }
 
 /* First what makes work, then what does it: the worker ends with nothing deferred. */
 static void stop(struct heartbeatd *daemon)
 {
 	asynctimer_reactor_stop(daemon->reactor);
-	pthread_join(daemon->loop, NULL);
+	pthread_join(daemon->loops[0], NULL);
+	pthread_join(daemon->loops[1], NULL);
 	pthread_mutex_lock(&daemon->lock);
 	daemon->quit = true;
 	pthread_cond_signal(&daemon->wake);
@@ -289,14 +361,15 @@ int main(int argc, char **argv)
 	struct heartbeatd daemon = {
 		.config_path = argv[1],
 		.polled_path = argc > 2 ? argv[2] : "/proc/loadavg",
+		.metrics_path = argc > 3 ? argv[3] : NULL,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.wake = PTHREAD_COND_INITIALIZER,
 	};
 	struct config config;
 	sigset_t signals;
 
-	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: heartbeatd CONFIG [POLLED_FILE]\n");
+	if (argc < 2 || argc > 4) {
+		fprintf(stderr, "usage: heartbeatd CONFIG [POLLED_FILE [METRICS_FILE]]\n");
 		return 2;
 	}
 	/* Before any thread: all inherit it, so that only sigwait takes them. */
@@ -304,6 +377,7 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);	/* the journal's end is no terminal */
 	return load_config(&daemon, &config) < 0 || serve(&daemon, &config, &signals) < 0;

@@ -21,7 +21,7 @@ SEMAPHORE asynctimer_tick_end_semaphore;
 
 static const char *name_of(const struct asynctimer *timer)
 {
-	return asynctimer__names_find(&timer->source->reactor->names, timer);
+	return asynctimer__names_find(&timer->base->reactor->names, timer);
 }
 
 void asynctimer__probe_start(const struct asynctimer *timer)
@@ -44,7 +44,7 @@ void asynctimer__probe_tick_start(const struct asynctimer *timer, const struct a
 		STAP_PROBEV(asynctimer, skip, timer, name, tick->number, tick->skipped_busy,
 			    tick->skipped_late);
 	STAP_PROBEV(asynctimer, tick_start, timer, name, tick->number, tick->now_ns - tick->due_ns,
-		    skipped);
+		    skipped, tick->behind_ns);
 }
 
 void asynctimer__probe_tick_end(const struct asynctimer *timer, uint64_t duration_ns)

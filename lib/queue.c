@@ -7,9 +7,12 @@
 #include "queue.h"
 
 #define LISTS_MAX 4096u		/* enough for a million nodes in random order: about 2 * sqrt(n) */
-#define LONE LISTS_MAX		/* in the heap, place is this + how far down to the right it goes */
+#define PLACE_HEAP LISTS_MAX		/* in the heap, place is this + how far down to the right it goes */
 #define WINDOW 8u		/* lists */
 #define CACHE_LINE 64
+
+_Static_assert(PLACE_HEAP + 64 <= UINT16_MAX, "place holds any list and any depth");
+_Static_assert(sizeof(struct node) <= 40, "every timer has a node");
 
 /*
  * The tournament. An empty list is never due. No jump depends on which is the
@@ -19,7 +22,7 @@
 
 static bool first_is_before(const struct queue *queue, uint32_t list_a, uint32_t list_b)
 {
-	return asynctimer__order_before(queue->lists[list_a].first->order, queue->lists[list_b].first->order);
+	return asynctimer__seq_before(queue->lists[list_a].first->arm_seq, queue->lists[list_b].first->arm_seq);
 }
 
 /* The list's first node is another now. */
@@ -64,7 +67,7 @@ static void play_all(struct queue *queue, uint32_t leaves)
 
 static uint32_t depth(const struct node *node)
 {
-	return node ? node->place : LONE;
+	return node ? node->list_or_rank : PLACE_HEAP;
 }
 
 static void set_depth(struct node *node)
@@ -75,7 +78,7 @@ static void set_depth(struct node *node)
 		node->next = node->prev;
 		node->prev = left;
 	}
-	node->place = depth(node->prev) + 1;
+	node->list_or_rank = depth(node->prev) + 1;
 }
 
 static struct node *merge(struct node *a, struct node *b)
@@ -94,16 +97,16 @@ static struct node *merge(struct node *a, struct node *b)
 	return top;
 }
 
-static void rest_put(struct queue *queue, struct node *node)
+static void overflow_put(struct queue *queue, struct node *node)
 {
 	node->next = NULL;
 	node->prev = NULL;
 	set_depth(node);
-	queue->rest = merge(queue->rest, node);
-	queue->rest->hint = NULL;
+	queue->overflow_heap = merge(queue->overflow_heap, node);
+	queue->overflow_heap->hint = NULL;
 }
 
-static void rest_remove(struct queue *queue, struct node *node)
+static void overflow_remove(struct queue *queue, struct node *node)
 {
 	struct node *above = node->hint;
 	struct node *below = merge(node->next, node->prev);
@@ -111,16 +114,16 @@ static void rest_remove(struct queue *queue, struct node *node)
 	if (below)
 		below->hint = above;
 	if (!above)
-		queue->rest = below;
+		queue->overflow_heap = below;
 	else if (above->next == node)
 		above->next = below;
 	else
 		above->prev = below;
 	for (; above; above = above->hint) {
-		uint32_t place = above->place;
+		uint32_t place = above->list_or_rank;
 
 		set_depth(above);
-		if (above->place == place)
+		if (above->list_or_rank == place)
 			break;
 	}
 }
@@ -168,17 +171,17 @@ static uint32_t search_near(const struct queue *queue, uint32_t place, uint64_t 
 	return index;
 }
 
-/* The list that ends latest of those that the node can be appended to, a new one, or LONE. */
+/* The list that ends latest of those that the node can be appended to, a new one, or PLACE_HEAP. */
 static uint32_t find_list(struct queue *queue, const struct node *node)
 {
 	/* What is due at the same time goes before it, unless a later order was put already. */
-	uint64_t after_ns = node->due_ns + !asynctimer__order_before(node->order, queue->newest);
-	uint32_t index = search_near(queue, node->place, after_ns);
+	uint64_t after_ns = node->due_ns + !asynctimer__seq_before(node->arm_seq, queue->max_seq);
+	uint32_t index = search_near(queue, node->list_or_rank, after_ns);
 
 	if (index < queue->lists_used)
 		return index;
 	if (index == queue->lists_room)
-		return LONE;
+		return PLACE_HEAP;
 	queue->lists[index].first = NULL;
 	if (index == queue->leaves)
 		play_all(queue, 2 * queue->leaves);
@@ -204,20 +207,20 @@ void asynctimer__queue_put(struct queue *queue, struct node *node)
 	uint32_t index;
 	struct list *list;
 
-	if (!queue->lists_used && !queue->rest)
-		queue->newest = node->order;
+	if (!queue->lists_used && !queue->overflow_heap)
+		queue->max_seq = node->arm_seq;
 	index = find_list(queue, node);
-	list = &queue->lists[index];
-	if (asynctimer__order_before(queue->newest, node->order))
-		queue->newest = node->order;
-	if (index == LONE) {
-		rest_put(queue, node);
+	if (asynctimer__seq_before(queue->max_seq, node->arm_seq))
+		queue->max_seq = node->arm_seq;
+	if (index == PLACE_HEAP) {
+		overflow_put(queue, node);
 		return;
 	}
+	list = &queue->lists[index];
 	queue->bounds[index] = node->due_ns;
 	node->next = NULL;
 	node->hint = NULL;
-	node->place = index;
+	node->list_or_rank = index;
 	if (list->first) {
 		leave_hint(queue, list->ahead, node);
 		node->prev = list->last;
@@ -272,13 +275,13 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 {
 	struct list *list;
 
-	if (node->place >= LONE) {
-		rest_remove(queue, node);
+	if (node->list_or_rank >= PLACE_HEAP) {
+		overflow_remove(queue, node);
 		return;
 	}
-	list = &queue->lists[node->place];
+	list = &queue->lists[node->list_or_rank];
 	if (node == list->first) {
-		list_advance(queue, node->place);
+		list_advance(queue, node->list_or_rank);
 		return;
 	}
 	node->prev->next = node->next;
@@ -289,11 +292,11 @@ void asynctimer__queue_remove(struct queue *queue, struct node *node)
 	list->ahead = list->last->prev;
 }
 
-/* Of NULL too, which may not be added to. */
+/* And the cache line before it, where the rest is of what a tick touches. Of NULL too, which may not be subtracted from. */
 static void prefetch(const struct node *node)
 {
 	__builtin_prefetch(node, 1);
-	__builtin_prefetch((const void *)((uintptr_t)node + CACHE_LINE), 1);
+	__builtin_prefetch((const void *)((uintptr_t)node - CACHE_LINE), 1);
 }
 
 struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns)
@@ -302,12 +305,12 @@ struct node *asynctimer__queue_take(struct queue *queue, uint64_t until_ns)
 
 	if (!node || node->due_ns > until_ns)
 		return NULL;
-	if (node->place >= LONE) {
-		rest_remove(queue, node);
+	if (node->list_or_rank >= PLACE_HEAP) {
+		overflow_remove(queue, node);
 		return node;
 	}
 	prefetch(node->hint);
-	list_advance(queue, node->place);
+	list_advance(queue, node->list_or_rank);
 	/* Among many lists a hint came so long ago that it may be forgotten. */
 	if (queue->lists_used > 256)
 		prefetch(queue->lists[queue->tree_list[1]].first);
@@ -329,15 +332,15 @@ uint64_t asynctimer__queue_second_ns(const struct queue *queue)
 	/* In a list and in the heap those next to it; and the earliest of the other. */
 	if (first->next)
 		due_ns = first->next->due_ns;
-	if (first->place >= LONE) {
+	if (first->list_or_rank >= PLACE_HEAP) {
 		if (first->prev)
 			due_ns = min_ns(due_ns, first->prev->due_ns);
 		return min_ns(due_ns, queue->tree_ns[1]);
 	}
 	/* It has beaten the others on its way up. */
-	for (uint32_t at = queue->leaves + first->place; at > 1; at /= 2)
+	for (uint32_t at = queue->leaves + first->list_or_rank; at > 1; at /= 2)
 		due_ns = min_ns(due_ns, queue->tree_ns[at ^ 1]);
-	return queue->rest ? min_ns(due_ns, queue->rest->due_ns) : due_ns;
+	return queue->overflow_heap ? min_ns(due_ns, queue->overflow_heap->due_ns) : due_ns;
 }
 
 /* The array at *array with room for so many bytes, aligned to cache lines, of which used are kept. */
@@ -358,7 +361,7 @@ static int resize(void **array, size_t used, size_t room)
 static int resize_lists(struct queue *queue, uint32_t room)
 {
 	size_t used = queue->lists_used;
-	size_t knots = 2 * (size_t)queue->leaves;
+	size_t tree_slots = 2 * (size_t)queue->leaves;
 	void *lists = queue->lists;
 	void *bounds = queue->bounds;
 	void *tree_ns = queue->tree_ns;
@@ -371,10 +374,10 @@ static int resize_lists(struct queue *queue, uint32_t room)
 	if (r == 0)
 		r = resize(&bounds, used * sizeof(*queue->bounds), room * sizeof(*queue->bounds));
 	if (r == 0)
-		r = resize(&tree_ns, knots * sizeof(*queue->tree_ns),
+		r = resize(&tree_ns, tree_slots * sizeof(*queue->tree_ns),
 			   2 * (size_t)room * sizeof(*queue->tree_ns));
 	if (r == 0)
-		r = resize(&tree_list, knots * sizeof(*queue->tree_list),
+		r = resize(&tree_list, tree_slots * sizeof(*queue->tree_list),
 			   2 * (size_t)room * sizeof(*queue->tree_list));
 	if (r == 0)
 		queue->lists_room = room;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes in due order, the earliest first, equal ones by their order.
+ * Nodes in due order, the earliest first, equal ones by the order of their arming.
  *
  * What was just taken is due again after most others, above all after those
  * of its own interval, so it can nearly always be appended to a sorted list.
@@ -18,14 +18,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Fields are the queue's own, but for due_ns and order, which the user sets before a put. */
+/* Fields are the queue's own, but for due_ns and arm_seq, which the user sets before a put. */
 struct node {
-	struct node *next;	/* in its list, or NULL; in the heap: left */
+	union {
+		struct node *next;	/* in its list, or NULL; in the heap: left */
+		uint64_t begun_ns;	/* the user's, while the node is in no queue */
+	};
 	struct node *prev;	/* right */
 	struct node *hint;	/* a later one of its list, to be prefetched, never followed; above */
 	uint64_t due_ns;
-	uint32_t order;		/* among equal due times; it may wrap around */
-	uint32_t place;		/* its list; in the heap from LONE: and how far down to the right it goes */
+	/*
+	 * Among equal due times the lower number goes first. They wrap around, and are
+	 * told apart while less than 2^47 puts lie between them: at a million puts per
+	 * second, the two nodes would have to be put more than four years apart.
+	 */
+	uint64_t arm_seq : 48;
+	uint64_t list_or_rank : 16;	/* its list; in the heap from PLACE_HEAP: and how far down to the right it goes */
 };
 
 struct list {
@@ -39,11 +47,11 @@ struct queue {
 	uint64_t *bounds;	/* per list, the latest due that may be in it: never ascending */
 	uint64_t *tree_ns;	/* [1] is the earliest due; the first of list i is at [leaves + i] */
 	uint16_t *tree_list;	/* whose first that is */
-	struct node *rest;
+	struct node *overflow_heap;
+	uint64_t max_seq;	/* the latest arm_seq put */
 	uint32_t lists_used;
 	uint32_t lists_room;
 	uint32_t leaves;	/* a power of two, at least lists_used */
-	uint32_t newest;	/* the latest order put */
 };
 
 /* Makes room for count nodes in all; less than before gives room back. 0 or -ENOMEM. */
@@ -54,22 +62,22 @@ void asynctimer__queue_free(struct queue *queue);
 void asynctimer__queue_put(struct queue *queue, struct node *node);
 void asynctimer__queue_remove(struct queue *queue, struct node *node);
 
-/* Orders wrap around. */
-static inline bool asynctimer__order_before(uint32_t a, uint32_t b)
+/* Of their difference only the low 48 bits count, with the highest of these as its sign. */
+static inline bool asynctimer__seq_before(uint64_t a, uint64_t b)
 {
-	return (int32_t)(a - b) < 0;
+	return (int64_t)((a - b) << 16) < 0;
 }
 
 static inline bool asynctimer__node_earlier(const struct node *a, const struct node *b)
 {
 	return a->due_ns < b->due_ns ||
-	       (a->due_ns == b->due_ns && asynctimer__order_before(a->order, b->order));
+	       (a->due_ns == b->due_ns && asynctimer__seq_before(a->arm_seq, b->arm_seq));
 }
 
 /* The earliest node, or NULL. */
 static inline struct node *asynctimer__queue_first(const struct queue *queue)
 {
-	struct node *rest = queue->rest;
+	struct node *rest = queue->overflow_heap;
 	struct node *first = NULL;
 
 	if (queue->lists_used)

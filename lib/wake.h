@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-/* False if it could not be made readable. Async-signal-safe, and no cancellation point. */
+/* False if it could not be made readable, or the reactor is virtual. Async-signal-safe, and no cancellation point. */
 static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 {
 	uint64_t one = 1;
@@ -16,6 +16,8 @@ static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 	bool readable;
 	ssize_t r;
 
+	if (reactor->virtual)
+		return false;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	do
 		r = write(reactor->event_fd, &one, sizeof(one));
@@ -32,7 +34,8 @@ static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 static inline void asynctimer__retry(struct asynctimer_reactor *reactor)
 {
 	reactor->retry = true;
-	asynctimer__wake(reactor);
+	if (!reactor->woken)
+		reactor->woken = asynctimer__wake(reactor);
 }
 
 static inline bool asynctimer__is_stopped(const struct asynctimer_reactor *reactor)

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 250ms, 1.5s, 2m, 1h, ... into *ret. NULL; or what is wrong with text, and what to do. */
+/* 250ms, 1.5s, 1m30s, ... into *ret. NULL; or what is wrong with text, and what to do. */
 const char *duration_parse(const char *text, uint64_t *ret_ns);
 
 /* Appends count decimal digits to *value; false if it overflows. */
-bool append_digits(uint64_t *value, const char *digits, size_t count);
+bool append_digits(uint64_t *value, const char *text, size_t count);
 
 #endif

@@ -19,7 +19,7 @@
 #define SECOND UINT64_C(1000000000)
 
 #define MAX_THREADS 4
-#define STALL_TICKS 1000
+#define NOTED 1000		/* callbacks, of the first when they ran */
 #define BUCKETS 2048
 
 /* What the user of a timer has: its own few bytes, somewhere in memory. */
@@ -54,23 +54,28 @@ struct peer {
 	void (*open)(void);	/* or NULL */
 	void (*add)(struct record *record);	/* made and started */
 	void (*restart)(struct record *record);	/* stop and start anew, one interval from now; or NULL */
+	void (*again)(struct record *record);	/* due one interval from now, by one call; or NULL */
 	void (*run)(void);			/* for ever */
 };
 
 struct slot {
 	volatile uint64_t ticks;
 	uint64_t delivered, skipped, early, extra, max_ns;
+	uint64_t waited_ns;	/* the longest that a grid point waited for the next callback */
 	uint64_t histogram[BUCKETS];
 } __attribute__((aligned(128)));
 
-enum { COUNT, OBSERVE, STALL };
+enum { COUNT, OBSERVE, NOTE, STALL, SERVE, END };
 
 struct bench {
 	volatile int work;		/* what a tick does beside being counted */
 	volatile int ready;
-	uint64_t base_ns, restart_ns, early_from_ns;
+	uint64_t base_ns, early_from_ns;
 	uint64_t rss_before, malloced;
-	uint64_t times[STALL_TICKS];
+	double least_wakeups;
+	volatile uint64_t restarts;
+	uint64_t end_ticks;		/* after which END ends the program */
+	uint64_t times[NOTED];
 	struct slot slots[MAX_THREADS];
 };
 

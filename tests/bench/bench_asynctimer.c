@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include <dlfcn.h>
 #include <pthread.h>
 
 #include "asynctimer.h"
 #include "bench.h"
 
+#define SPIN_NS (200 * US)
+
 static struct asynctimer_reactor *reactor;
+
+/* Of later releases: looked up, so that the program also runs with a library that lacks them. */
+static __typeof__(&asynctimer_reactor_set_spin) set_spin;
+static __typeof__(&asynctimer_restart_after) restart_after;
 
 static int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
@@ -16,7 +23,23 @@ static int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick,
 
 static void open_reactor(void)
 {
+	set_spin = dlsym(RTLD_DEFAULT, "asynctimer_reactor_set_spin");
+	restart_after = dlsym(RTLD_DEFAULT, "asynctimer_restart_after");
 	must(asynctimer_reactor_new(&reactor), "reactor_new");
+}
+
+static void open_spinning(void)
+{
+	open_reactor();
+	if (!set_spin)
+		cannot("no asynctimer_reactor_set_spin in this release");
+	must(set_spin(reactor, SPIN_NS), "set_spin");
+}
+
+static void open_virtual(void)
+{
+	must(asynctimer_reactor_new_virtual(&reactor), "reactor_new_virtual");
+	must(asynctimer_reactor_advance(reactor, now_ns()), "advance");
 }
 
 static void add_own(struct record *record)
@@ -46,6 +69,13 @@ static void restart(struct record *record)
 	must(asynctimer_start(record->handle), "start");
 }
 
+static void again(struct record *record)
+{
+	if (!restart_after)
+		cannot("no asynctimer_restart_after in this release");
+	must(restart_after(record->handle, record->interval_ns), "restart_after");
+}
+
 static void *run_in_thread(void *slot)
 {
 	bench_slot = slot;
@@ -62,16 +92,26 @@ static void run(void)
 	must(asynctimer_reactor_run(reactor), "run");
 }
 
+static void run_virtual(void)
+{
+	for (;;)
+		must(asynctimer_reactor_advance(reactor, SECOND), "advance");
+}
+
 #define OWN .unit_ns = 1, .early_from_ns = 1, .needs_descriptors = 1, .open = open_reactor, \
-	    .add = add_own, .restart = restart, .run = run
+	    .add = add_own, .restart = restart, .again = again, .run = run
 #define SHARED .unit_ns = 1, .early_from_ns = 1, .open = open_reactor, .add = add_shared, \
-	       .restart = restart, .run = run
+	       .restart = restart, .again = again, .run = run
 
 static const struct peer peers[] = {
 	{ .name = "asynctimer_own", OWN },
 	{ .name = "asynctimer_own_2t", .threads = 2, OWN },
 	{ .name = "asynctimer_own_4t", .threads = 4, OWN },
+	{ .name = "asynctimer_virtual", .unit_ns = 1, .open = open_virtual, .add = add_shared,
+	  .run = run_virtual },
 	{ .name = "asynctimer_shared", SHARED },
+	{ .name = "asynctimer_shared_spin", .unit_ns = 1, .early_from_ns = 1, .open = open_spinning,
+	  .add = add_shared, .run = run },
 	{ .name = "asynctimer_shared_2t", .threads = 2, SHARED },
 	{ .name = "asynctimer_shared_4t", .threads = 4, SHARED },
 };

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What one writes without a library: a periodic timerfd a timer and an epoll loop, or a loop that sleeps. */
+#include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -41,10 +44,15 @@ static void add(struct record *record)
 	arm(*fd_of(record), record->anchor_ns, record->interval_ns);
 }
 
+static void again(struct record *record)
+{
+	arm(*fd_of(record), now_ns() + record->interval_ns, record->interval_ns);
+}
+
 static void restart(struct record *record)
 {
 	arm(*fd_of(record), 0, 0);
-	arm(*fd_of(record), now_ns() + record->interval_ns, record->interval_ns);
+	again(record);
 }
 
 static void run(void)
@@ -78,9 +86,44 @@ static void run_sleep(void)
 	}
 }
 
+/* In the order of their due times, which stays, for their intervals are equal. */
+static struct record **sleepers;
+static size_t sleeper_count;
+
+static int compare(const void *a, const void *b)
+{
+	const struct record *const *one = a, *const *other = b;
+
+	return ((*one)->due_ns > (*other)->due_ns) - ((*one)->due_ns < (*other)->due_ns);
+}
+
+static void add_nanosleeper(struct record *record)
+{
+	struct record **more = realloc(sleepers, (sleeper_count + 1) * sizeof(*sleepers));
+
+	must(more ? 0 : -ENOMEM, "realloc");
+	sleepers = more;
+	sleepers[sleeper_count++] = record;
+}
+
+static void run_nanosleep(void)
+{
+	must(prctl(PR_SET_TIMERSLACK, 1UL), "prctl");
+	qsort(sleepers, sleeper_count, sizeof(*sleepers), compare);
+	for (size_t i = 0;; i = (i + 1) % sleeper_count) {
+		struct timespec due = timespec_of(sleepers[i]->due_ns);
+
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+		bench_next_due(sleepers[i], now_ns());
+		bench_tick(sleepers[i]);
+	}
+}
+
 static const struct peer peers[] = {
 	{ .name = "bare", .size = sizeof(int), .unit_ns = 1, .early_from_ns = 1, .needs_descriptors = 1,
-	  .open = open_epoll, .add = add, .restart = restart, .run = run },
+	  .open = open_epoll, .add = add, .restart = restart, .again = again, .run = run },
+	{ .name = "nanosleep", .unit_ns = 1, .early_from_ns = 1, .add = add_nanosleeper,
+	  .run = run_nanosleep },
 	{ .name = "sleep", .unit_ns = 1, .max_timers = 1, .add = add_sleeper, .run = run_sleep },
 };
 

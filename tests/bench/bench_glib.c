@@ -37,10 +37,15 @@ static void add(struct record *record)
 	record->handle = source;
 }
 
+static void again(struct record *record)
+{
+	g_source_set_ready_time(record->handle, g_get_monotonic_time() + (gint64)(record->interval_ns / US));
+}
+
 static void restart(struct record *record)
 {
 	g_source_set_ready_time(record->handle, -1);
-	g_source_set_ready_time(record->handle, g_get_monotonic_time() + (gint64)(record->interval_ns / US));
+	again(record);
 }
 
 static gboolean on_timeout(gpointer data)
@@ -58,6 +63,12 @@ static void add_timeout(struct record *record)
 		NULL, g_timeout_add((guint)(record->interval_ns / MS), on_timeout, record));
 }
 
+/* These tick together, in all of a user's processes. */
+static void add_seconds(struct record *record)
+{
+	g_timeout_add_seconds((guint)(record->interval_ns / SECOND), on_timeout, record);
+}
+
 static void run(void)
 {
 	g_main_loop_run(loop);
@@ -66,9 +77,11 @@ static void run(void)
 /* Each iteration looks at every source. */
 static const struct peer peers[] = {
 	{ .name = "glib", .unit_ns = US, .max_timers = 10000,
-	  .open = open_loop, .add = add, .restart = restart, .run = run },
+	  .open = open_loop, .add = add, .restart = restart, .again = again, .run = run },
 	{ .name = "glib_timeout", .unit_ns = MS, .max_timers = 1,
 	  .open = open_loop, .add = add_timeout, .restart = restart, .run = run },
+	{ .name = "glib_seconds", .unit_ns = SECOND, .max_timers = 10000,
+	  .open = open_loop, .add = add_seconds, .run = run },
 };
 
 BENCH_MAIN(peers)

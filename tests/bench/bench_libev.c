@@ -50,6 +50,11 @@ static void restart_timer(struct record *record)
 	ev_timer_start(loop, timer);
 }
 
+static void again_timer(struct record *record)
+{
+	ev_timer_again(loop, behind(record));
+}
+
 static void on_periodic(struct ev_loop *on, ev_periodic *periodic, int events)
 {
 	(void)on;
@@ -81,7 +86,8 @@ static void run(void)
 
 static const struct peer peers[] = {
 	{ .name = "libev_timer", .size = sizeof(ev_timer), .unit_ns = 1,
-	  .open = open_loop, .add = add_timer, .restart = restart_timer, .run = run },
+	  .open = open_loop, .add = add_timer, .restart = restart_timer, .again = again_timer,
+	  .run = run },
 	{ .name = "libev_periodic", .size = sizeof(ev_periodic), .unit_ns = 1,
 	  .open = open_loop, .add = add_periodic, .restart = restart_periodic, .run = run },
 };

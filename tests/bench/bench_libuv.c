@@ -51,6 +51,12 @@ static void restart(struct record *record)
 	must(uv_timer_start(timer, on_tick, record->interval_ns / MS, 0), "uv_timer_start");
 }
 
+static void again(struct record *record)
+{
+	uv_timer_set_repeat(behind(record), record->interval_ns / MS);
+	must(uv_timer_again(behind(record)), "uv_timer_again");
+}
+
 static void run(void)
 {
 	uv_run(&loop, UV_RUN_DEFAULT);
@@ -58,7 +64,7 @@ static void run(void)
 
 static const struct peer peers[] = {
 	{ .name = "libuv", .size = sizeof(uv_timer_t), .unit_ns = MS,
-	  .open = open_loop, .add = add, .restart = restart, .run = run },
+	  .open = open_loop, .add = add, .restart = restart, .again = again, .run = run },
 	{ .name = "libuv_repeat", .size = sizeof(uv_timer_t), .unit_ns = MS,
 	  .open = open_loop, .add = add_repeat, .restart = restart, .run = run },
 };

@@ -9,7 +9,10 @@ static uint64_t accuracy_us;
 
 static void open_event(void)
 {
-	accuracy_us = strcmp(bench_peer->name, "sdevent_1us") ? 1000 : 1;
+	if (!strcmp(bench_peer->name, "sdevent"))
+		accuracy_us = bench_slack_ns / US;
+	else
+		accuracy_us = strcmp(bench_peer->name, "sdevent_1us") ? 1000 : 1;
 	must(sd_event_new(&event), "sd_event_new");
 }
 
@@ -42,16 +45,24 @@ static void restart(struct record *record)
 	must(sd_event_source_set_enabled(record->handle, SD_EVENT_ON), "sd_event_source_set_enabled");
 }
 
+static void again(struct record *record)
+{
+	must(sd_event_source_set_time_relative(record->handle, record->interval_ns / US),
+	     "sd_event_source_set_time_relative");
+}
+
 static void run(void)
 {
 	must(sd_event_loop(event), "sd_event_loop");
 }
 
 static const struct peer peers[] = {
+	{ .name = "sdevent", .unit_ns = US, .max_timers = 100000,
+	  .open = open_event, .add = add, .restart = restart, .again = again, .run = run },
 	{ .name = "sdevent_1us", .unit_ns = US, .max_timers = 100000,
-	  .open = open_event, .add = add, .restart = restart, .run = run },
+	  .open = open_event, .add = add, .restart = restart, .again = again, .run = run },
 	{ .name = "sdevent_1ms", .unit_ns = US, .max_timers = 100000,
-	  .open = open_event, .add = add, .restart = restart, .run = run },
+	  .open = open_event, .add = add, .restart = restart, .again = again, .run = run },
 };
 
 BENCH_MAIN(peers)

@@ -1,0 +1,65 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# make reliability: each attack on a promise, and the planted bugs that the tests
+# must find; then one table, and reliability.tsv with a line for each of its parts.
+# RELIABILITY=long is the setting that the targets are meant for: hours, most of
+# them for the races, of which TRIALS sets the number.
+set -u
+: "${srcdir:?}" "${RELIABILITY:=quick}" "${TRIALS:=10000000}"
+ASYNCTIMER_TABLE=$PWD/reliability.tsv
+ASYNCTIMER_SEED=${ASYNCTIMER_SEED-$(date +%s)}
+export srcdir ASYNCTIMER_TABLE ASYNCTIMER_SEED
+: >"$ASYNCTIMER_TABLE"
+runs=2000
+seconds=3
+if [ "$RELIABILITY" = long ]; then
+	ASYNCTIMER_LONG_TESTS=1
+	ASYNCTIMER_TRIALS=$TRIALS
+	CK_TIMEOUT_MULTIPLIER=1000
+	export ASYNCTIMER_LONG_TESTS ASYNCTIMER_TRIALS CK_TIMEOUT_MULTIPLIER
+	runs=40000
+	seconds=60
+fi
+failed=
+
+# attack COMMAND...: 77 says that it can't be run here.
+attack()
+{
+	echo "== $*"
+	"$@"
+	case $? in
+	0) ;;
+	77) printf 'skipped\t%s\t1\t0\n' "${1##*/}" >>"$ASYNCTIMER_TABLE" ;;
+	*) failed="$failed ${1##*/}" ;;
+	esac
+}
+
+attack tests/kernel/kernel_facts
+attack tests/attack/test_races
+attack tests/attack/test_faults
+attack "$srcdir/tests/attack/test_inject.sh"
+attack tests/attack/fuzz/replay --seed "$ASYNCTIMER_SEED" --runs $runs \
+	"$srcdir"/tests/attack/fuzz/corpus/*
+attack tests/behaviour/test_virtual
+attack "$srcdir/tests/unit/test_schedule_states.sh"
+attack tests/attack/test_world
+attack tests/attack/soak -t $seconds -s "$ASYNCTIMER_SEED"
+attack "$srcdir/tests/attack/model/run"
+attack "${MAKE:-make}" -s bugs
+
+echo
+awk -F '\t' -v seed="$ASYNCTIMER_SEED" -v date="$(date +%F)" -v kernel="$(uname -sr)" \
+	-v setting="$RELIABILITY" '
+	!($1 in parts) { order[++families] = $1 }
+	{ parts[$1]++; count[$1] += $3; violations[$1] += $4 }
+	END {
+		printf "%s setting, seed %s, %s, %s\n\n", setting, seed, date, kernel
+		printf "%-14s %8s %16s %10s\n", "figure", "parts", "count", "violations"
+		for (i = 1; i <= families; i++) {
+			f = order[i]
+			printf "%-14s %8d %16.0f %10d\n", f, parts[f], count[f], violations[f]
+			sum += violations[f]
+		}
+		exit sum != 0
+	}' "$ASYNCTIMER_TABLE" || failed="$failed figures"
+[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }
