@@ -12,10 +12,10 @@ endif
 %C%_test_clock_LDFLAGS = -Wl,--wrap=timerfd_settime
 %C%_test_kernel_LDADD = $(internal_libs)
 %C%_test_real_time_LDADD = $(internal_libs)
-%C%_test_sdevent_LDADD = $(unit_libs)
+%C%_test_sdevent_CPPFLAGS = $(AM_CPPFLAGS) $(LIBSYSTEMD_CFLAGS)
+%C%_test_sdevent_LDADD = $(unit_libs) $(LIBSYSTEMD_LIBS)
 if HAVE_LIBSYSTEMD
-%C%_test_sdevent_CPPFLAGS = $(AM_CPPFLAGS) $(LIBSYSTEMD_CFLAGS) -DHAVE_LIBSYSTEMD
-%C%_test_sdevent_LDADD += $(LIBSYSTEMD_LIBS)
+%C%_test_sdevent_CPPFLAGS += -DHAVE_LIBSYSTEMD
 endif
 %C%_test_shared_clock_LDADD = $(internal_libs)
 %C%_test_shared_clock_LDFLAGS = -Wl,--wrap=timerfd_settime
