@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from cases import BIN, CASES, COLUMNS, COMMON, HERE, PROGRAMS, RESULTS, program_of
+from cases import BIN, CASES, COLUMNS, COMMON, HERE, OWN_TABLE, PROGRAMS, RESULTS, program_of
 from count import count
 from report import report
 
@@ -35,7 +35,7 @@ def build():
                 print(f"left out: {name} (pkg-config finds no {flags})")
                 continue
             flags = found.stdout
-        sources = [f"{HERE}/bench_{name}.c"] + [f"{HERE}/{c}" for c in COMMON if name != "drift"]
+        sources = [f"{HERE}/bench_{name}.c"] + [f"{HERE}/{c}" for c in COMMON if name not in OWN_TABLE]
         command = compiler + ["-D_GNU_SOURCE", "-pthread", "-o", f"{BIN}/bench_{name}"] + sources
         done = subprocess.run(command + shlex.split(flags), text=True, stderr=subprocess.PIPE, check=False)
         if done.returncode and name == "libev" and "ev.h" in done.stderr:
@@ -143,10 +143,12 @@ def add_counts(rows, case):
             row["instructions"] = instructions
 
 
-def run_drift():
-    done = subprocess.run([f"{BIN}/bench_drift"], text=True, capture_output=True, check=False)
-    print("drift of 1 ms with 200 us of work:", done.stdout.strip() or done.stderr.strip(), "\n")
-    with open(os.path.join(RESULTS, "drift.txt"), "w", encoding="ascii") as file:
+def run_own_table(case):
+    """A program that prints what it found by itself."""
+    done = subprocess.run([f"{BIN}/bench_{program_of(CASES[case].libraries[0])}"], text=True, capture_output=True,
+                          check=False)
+    print(f"{case}, {OWN_TABLE[CASES[case].work]}:\n{done.stdout or done.stderr}")
+    with open(os.path.join(RESULTS, f"{case}.txt"), "w", encoding="ascii") as file:
         file.write(done.stdout)
 
 
@@ -182,8 +184,8 @@ def main():
         for case in CASES:
             if not chosen(case, "BENCH_CASES"):
                 continue
-            if case == "drift":
-                run_drift()
+            if CASES[case].work in OWN_TABLE:
+                run_own_table(case)
                 continue
             new = run_case(case, built)
             replaced = {(row["case"], row["library"]) for row in new}

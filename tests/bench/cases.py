@@ -12,10 +12,12 @@ RESULTS = os.path.join(BUILD, "tests", "bench", "results")
 # LD_LIBRARY_PATH comes before this rpath.
 LINKED = f"-I{SRC}/include -L{BUILD}/lib/.libs -lasynctimer -Wl,-rpath,{BUILD}/lib/.libs,--enable-new-dtags"
 PROGRAMS = {  # name: pkg-config package, or how to link it
-    "asynctimer": LINKED, "drift": LINKED, "rt": LINKED, "bare": "", "libev": "-lev", "libuv": "libuv",
+    "asynctimer": LINKED, "drift": LINKED, "hold": LINKED, "rt": LINKED, "bare": "", "libev": "-lev", "libuv": "libuv",
     "libevent": "libevent_core", "sdevent": "libsystemd", "glib": "glib-2.0",
 }
-COMMON = ("bench.c", "machine.c", "measure.c", "observe.c", "optimum.c", "restart.c")  # of all programs but drift
+COMMON = ("bench.c", "machine.c", "measure.c", "observe.c", "optimum.c", "restart.c")  # of all other programs
+# Works whose program does all of it, and what its table is about.
+OWN_TABLE = {"drift": "1 ms with 200 us of work", "hold": "the longest hold of a lock in a call, CPU time"}
 COUNTED = ("asynctimer_virtual", "asynctimer_shared")  # instructions per tick; the first in no other way
 OURS = ("asynctimer_own", "asynctimer_shared")
 REPEATERS = ("sleep", "libev_timer", "libevent", "libevent_precise", "libuv_repeat", "glib_timeout")
@@ -62,6 +64,7 @@ for processes in (10, 50):
 for timers, hz in ((1, 1000), (100, 100), (1, 5000)):
     CASES[f"spin_{timers}x{hz}"] = Case("spin", timers, hz, SPIN, seconds=5)
 CASES["rt_1x1000"] = Case("rt", 1, 1000, RT, seconds=10)
+CASES["rt_hold"] = Case("hold", 100000, 1 / 3600, ("hold",))
 CASES["restart_one"] = Case("restart_one", 10000, 0.1, EXACT)
 CASES["restart_any"] = Case("restart_any", 10000, 0.1, EXACT)
 CASES["restart_after_one"] = Case("again_one", 10000, 0.1, EXACT)
