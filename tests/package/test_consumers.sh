@@ -114,12 +114,17 @@ pkg_config_static()
 	runs ./program
 }
 
-cplusplus()
+find_cplusplus()
 {
 	for cxx in $CXX g++ clang++; do
 		! command -v "$cxx" >/dev/null || break
 	done
 	needs "$cxx"
+}
+
+cplusplus()
+{
+	find_cplusplus
 	for example in hello cpp_service; do
 		# shellcheck disable=SC2046
 		"$cxx" -std=c++17 -Wall -Wextra -pedantic -Werror -pthread -o "$example" \
@@ -133,14 +138,14 @@ cplusplus()
 	[ "$(tail -n 1 output)" = 'nobody was in the way' ]
 }
 
-# cmake_builds PREFIX STATIC: the program in build/, with the library of that prefix.
+# cmake_builds PREFIX STATIC [LANGUAGE]: the program in build/, with the library of that prefix.
 cmake_builds()
 {
 	needs cmake
 	cp "$srcdir/tests/package/consumers/CMakeLists.txt" .
 	rm -rf build
 	CC=$CC CMAKE_PREFIX_PATH=$1 cmake -G 'Unix Makefiles' -S . -B build \
-		-Dasynctimer_USE_STATIC_LIBS="$2"
+		-Dasynctimer_USE_STATIC_LIBS="$2" -DLANGUAGE="${3-C}"
 	make -C build VERBOSE=1
 	./build/program | grep .
 }
@@ -158,6 +163,15 @@ cmake_shared()
 		echo "$version was taken for $wanted"
 		exit 1
 	done
+}
+
+cmake_cplusplus()
+{
+	find_cplusplus
+	rm program.c
+	cp "$srcdir/examples/hello.cpp" program.cpp
+	CXX=$cxx CXXFLAGS=-std=c++17 cmake_builds "$prefix" OFF CXX
+	needed build/program | grep -qx 'libasynctimer\.so\.[0-9]*'
 }
 
 cmake_static()
@@ -220,6 +234,7 @@ part pkg_config_shared pkg_config_shared
 part pkg_config_static pkg_config_static
 part cplusplus cplusplus
 part cmake_shared cmake_shared
+part cmake_cplusplus cmake_cplusplus
 part cmake_static cmake_static
 part meson_by_pkg_config meson_by_pkg_config
 part meson_by_cmake meson_by_cmake
