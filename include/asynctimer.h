@@ -54,8 +54,8 @@ extern "C" {
 #pragma GCC visibility push(default)	/* whatever -fvisibility or pragma is in force */
 #endif
 
-#define ASYNCTIMER_VERSION_MAJOR 0
-#define ASYNCTIMER_VERSION_MINOR 1
+#define ASYNCTIMER_VERSION_MAJOR 1
+#define ASYNCTIMER_VERSION_MINOR 0
 #define ASYNCTIMER_VERSION_PATCH 0
 
 #define ASYNCTIMER_MICROSECOND UINT64_C(1000)

@@ -3,16 +3,18 @@
 package_programs = %D%/clock_watch %D%/fake_systemd %D%/print_splay %D%/print_version
 builds_of_their_own = %D%/test_ports.sh %D%/test_consumers.sh %D%/test_cpp.sh
 package_scripts = %D%/test_man.sh %D%/test_abi.sh %D%/test_configure.sh %D%/test_dlopen.sh \
-	%D%/test_header.sh %D%/test_licences.sh %D%/test_promises.sh %D%/test_symbols.sh %D%/test_version.sh
+	%D%/test_header.sh %D%/test_licences.sh %D%/test_promises.sh %D%/test_symbols.sh \
+	%D%/test_version.sh
 if EXAMPLES
-example_scripts = %D%/test_heartbeatd.sh %D%/test_examples.sh %D%/test_embed.sh
+example_scripts = %D%/test_heartbeatd.sh %D%/test_examples.sh %D%/test_embed.sh %D%/test_upgrade.sh
 endif
 if TOOLS
 tool_scripts = %D%/test_every.sh %D%/test_every_signals.sh %D%/test_every_systemd.sh
 endif
 package_dist = %D%/asyncio_timers.py %D%/consumers/CMakeLists.txt %D%/consumers/meson.build \
 	%D%/cpp/exceptions.cpp %D%/cpp/objects.cpp %D%/cpp/test.hpp %D%/dlopened.c %D%/every.sh \
-	%D%/installed.sh %D%/ports/check.c %D%/ports/check.h %D%/test_debian.sh %D%/test_dist.sh
+	%D%/installed.sh %D%/ports/check.c %D%/ports/check.h \
+	%D%/release_0.1/asynctimer.h %D%/test_debian.sh %D%/test_dist.sh
 
 # What test_abi.sh compares the library with.
 abi: lib/libasynctimer.la
