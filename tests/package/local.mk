@@ -14,7 +14,7 @@ endif
 package_dist = %D%/asyncio_timers.py %D%/consumers/CMakeLists.txt %D%/consumers/meson.build \
 	%D%/cpp/exceptions.cpp %D%/cpp/objects.cpp %D%/cpp/test.hpp %D%/dlopened.c %D%/every.sh \
 	%D%/installed.sh %D%/ports/check.c %D%/ports/check.h \
-	%D%/release_0.1/asynctimer.h %D%/test_debian.sh %D%/test_dist.sh
+	%D%/release_0.1/asynctimer.h %D%/test_bare.sh %D%/test_debian.sh %D%/test_dist.sh
 
 # What test_abi.sh compares the library with.
 abi: lib/libasynctimer.la
@@ -35,8 +35,13 @@ check-debian:
 	srcdir='$(srcdir)' PACKAGE_VERSION='$(PACKAGE_VERSION)' \
 		$(SHELL) $(srcdir)/%D%/test_debian.sh || test $$? = 77
 
+# The tarball, on systems that have nothing but what builds it.
+check-bare:
+	srcdir='$(srcdir)' PACKAGE_VERSION='$(PACKAGE_VERSION)' ALPINE_REPOSITORY='$(ALPINE_REPOSITORY)' \
+		$(SHELL) $(srcdir)/%D%/test_bare.sh || test $$? = 77
+
 # The library for machines of other kinds, tested under qemu.
 CROSS = arm64 armhf ppc64el riscv64 s390x
 check-cross:
 	srcdir='$(srcdir)' PORTS='$(CROSS)' $(SHELL) $(srcdir)/%D%/test_ports.sh || test $$? = 77
-.PHONY: abi check-dist check-debian check-cross
+.PHONY: abi check-bare check-dist check-debian check-cross
