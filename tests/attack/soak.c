@@ -6,16 +6,21 @@
  * counts. Every tick is accounted for, none comes early, and memory and
  * descriptors are at the end what they were after the warm-up.
  *
- *     soak [-n TIMERS] [-t SECONDS] [-w SECONDS OF WARM-UP] [-s SEED]
+ *     soak [-n TIMERS] [-t SECONDS] [-w SECONDS OF WARM-UP] [-s SEED] [-z SECONDS]
+ *
+ * With -z the process is frozen now and then, for at most so long, as by a suspend.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +37,7 @@ static struct {
 	unsigned seconds;
 	unsigned warm_up;
 	unsigned seed;
+	unsigned freeze;
 } option = { .timers = 10000, .seconds = 2, .warm_up = 1, .seed = 1 };
 
 /* A place of a timer: even ones are left alone all the time, odd ones are churned. */
@@ -654,18 +660,39 @@ static uint64_t report(const struct usage *warm, const struct usage *last, bool 
 	return sums[EARLY] + sums[BROKEN] + grown_kb + opened;
 }
 
+/* A child that stops this process for up to option.freeze seconds, within each ten times as long. It ends by itself. */
+static pid_t start_freezer(void)
+{
+	uint64_t end_ns = witness_now_ns(CLOCK_MONOTONIC) +
+			  (option.warm_up + option.seconds) * ASYNCTIMER_SECOND;
+	pid_t pid = must(fork(), "fork");
+	uint64_t state = option.seed;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (witness_now_ns(CLOCK_MONOTONIC) < end_ns) {
+		pause_ns(random_below(&state, 10 * option.freeze * ASYNCTIMER_SECOND));
+		kill(getppid(), SIGSTOP);
+		pause_ns(random_below(&state, option.freeze * ASYNCTIMER_SECOND));
+		kill(getppid(), SIGCONT);
+	}
+	_exit(0);
+}
+
 static void read_options(int argc, char **argv)
 {
 	int letter;
 
-	while ((letter = getopt(argc, argv, "n:t:w:s:")) != -1) {
+	while ((letter = getopt(argc, argv, "n:t:w:s:z:")) != -1) {
 		unsigned *value = letter == 'n' ? &option.timers
 				  : letter == 't' ? &option.seconds
 				  : letter == 'w' ? &option.warm_up
-				  : letter == 's' ? &option.seed : NULL;
+				  : letter == 's' ? &option.seed
+				  : letter == 'z' ? &option.freeze : NULL;
 
 		if (!value || sscanf(optarg, "%u", value) != 1) {
-			fprintf(stderr, "usage: soak [-n TIMERS] [-t SECONDS] [-w WARM-UP] [-s SEED]\n");
+			fprintf(stderr, "usage: soak [-n TIMERS] [-t SECONDS] [-w WARM-UP] [-s SEED] [-z FREEZE]\n");
 			exit(2);
 		}
 	}
@@ -677,10 +704,12 @@ int main(int argc, char **argv)
 {
 	pthread_t runners[2], completer, churner, watcher;
 	struct usage warm, last;
+	pid_t freezer;
 	int clock_fd;
 	bool set;
 
 	read_options(argc, argv);
+	freezer = option.freeze ? start_freezer() : 0;
 	clock_fd = watch_clock();
 	must(asynctimer_reactor_new(&reactor), "reactor_new");
 	places = calloc(option.timers, sizeof(*places));
@@ -698,6 +727,8 @@ int main(int argc, char **argv)
 	warm = measure();
 	pause_ns(option.seconds * ASYNCTIMER_SECOND);
 	last = measure();
+	if (freezer)
+		waitpid(freezer, NULL, 0);
 
 	__atomic_store_n(&end, true, __ATOMIC_RELEASE);
 	pthread_join(churner, NULL);
