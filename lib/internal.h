@@ -11,6 +11,7 @@
 #include "asynctimer.h"
 #include "call.h"
 #include "clock.h"
+#include "garbage.h"
 #include "lag.h"
 #include "schedule.h"
 #include "shared.h"
@@ -78,6 +79,7 @@ struct asynctimer_reactor {
 	unsigned due_count;		/* how many that are */
 	struct slots slots;		/* of own timers */
 	struct slab slab;		/* of shared timers */
+	struct garbage garbage;		/* freed by whoever gives the lock up */
 	struct base own_bases[ASYNCTIMER__CLOCKS];
 	struct shared shared[ASYNCTIMER__CLOCKS];
 	void *names;			/* of timers that have one: names.h */

@@ -169,6 +169,7 @@ static inline void tell(struct asynctimer_reactor *reactor, const struct call *c
 
 unsigned asynctimer__unlock(struct asynctimer_reactor *reactor, bool waits)
 {
+	struct garbage garbage = reactor->garbage;
 	unsigned due = 0;
 
 	if (waits) {
@@ -177,7 +178,10 @@ unsigned asynctimer__unlock(struct asynctimer_reactor *reactor, bool waits)
 	} else if (reactor->dirty | reactor->retry) {
 		tell(reactor, NULL);
 	}
+	reactor->garbage = (struct garbage){ NULL };
 	let_go(reactor);
+	/* From here on the reactor may be gone. */
+	asynctimer__garbage_free(garbage);
 	return due;
 }
 

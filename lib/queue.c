@@ -344,7 +344,7 @@ uint64_t asynctimer__queue_second_ns(const struct queue *queue)
 }
 
 /* The array at *array with room for so many bytes, aligned to cache lines, of which used are kept. */
-static int resize(void **array, size_t used, size_t room)
+static int resize(void **array, size_t used, size_t room, struct garbage *garbage)
 {
 	void *new;
 
@@ -352,13 +352,13 @@ static int resize(void **array, size_t used, size_t room)
 		return -ENOMEM;
 	if (used)
 		memcpy(new, *array, used);
-	free(*array);
+	asynctimer__garbage_add(garbage, *array);
 	*array = new;
 	return 0;
 }
 
 /* Whichever fails, the arrays have room for lists_room lists. */
-static int resize_lists(struct queue *queue, uint32_t room)
+static int resize_lists(struct queue *queue, uint32_t room, struct garbage *garbage)
 {
 	size_t used = queue->lists_used;
 	size_t tree_slots = 2 * (size_t)queue->leaves;
@@ -370,15 +370,16 @@ static int resize_lists(struct queue *queue, uint32_t room)
 
 	if (room < queue->lists_room)
 		queue->lists_room = room;
-	r = resize(&lists, used * sizeof(*queue->lists), room * sizeof(*queue->lists));
+	r = resize(&lists, used * sizeof(*queue->lists), room * sizeof(*queue->lists), garbage);
 	if (r == 0)
-		r = resize(&bounds, used * sizeof(*queue->bounds), room * sizeof(*queue->bounds));
+		r = resize(&bounds, used * sizeof(*queue->bounds), room * sizeof(*queue->bounds),
+			   garbage);
 	if (r == 0)
 		r = resize(&tree_ns, tree_slots * sizeof(*queue->tree_ns),
-			   2 * (size_t)room * sizeof(*queue->tree_ns));
+			   2 * (size_t)room * sizeof(*queue->tree_ns), garbage);
 	if (r == 0)
 		r = resize(&tree_list, tree_slots * sizeof(*queue->tree_list),
-			   2 * (size_t)room * sizeof(*queue->tree_list));
+			   2 * (size_t)room * sizeof(*queue->tree_list), garbage);
 	if (r == 0)
 		queue->lists_room = room;
 	queue->lists = lists;
@@ -388,7 +389,7 @@ static int resize_lists(struct queue *queue, uint32_t room)
 	return r;
 }
 
-int asynctimer__queue_reserve(struct queue *queue, uint32_t count)
+int asynctimer__queue_reserve(struct queue *queue, uint32_t count, struct garbage *garbage)
 {
 	uint32_t room = queue->lists_room;
 
@@ -400,21 +401,21 @@ int asynctimer__queue_reserve(struct queue *queue, uint32_t count)
 		room = room ? 2 * room : 16;
 		while (room < count)
 			room *= 2;
-		r = resize_lists(queue, room);
+		r = resize_lists(queue, room, garbage);
 		if (r == 0 && queue->leaves == 0)
 			play_all(queue, 1);
 		return r;
 	}
 	/* What can't shrink is room enough. */
 	if (count < room / 4 && room > 16 && queue->leaves <= room / 2)
-		resize_lists(queue, room / 2);
+		resize_lists(queue, room / 2, garbage);
 	return 0;
 }
 
-void asynctimer__queue_free(struct queue *queue)
+void asynctimer__queue_free(struct queue *queue, struct garbage *garbage)
 {
-	free(queue->lists);
-	free(queue->bounds);
-	free(queue->tree_ns);
-	free(queue->tree_list);
+	asynctimer__garbage_add(garbage, queue->lists);
+	asynctimer__garbage_add(garbage, queue->bounds);
+	asynctimer__garbage_add(garbage, queue->tree_ns);
+	asynctimer__garbage_add(garbage, queue->tree_list);
 }

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "garbage.h"
+
 /* Fields are the queue's own, but for due_ns and arm_seq, which the user sets before a put. */
 struct node {
 	union {
@@ -54,10 +56,10 @@ struct queue {
 	uint32_t leaves;	/* a power of two, at least lists_used */
 };
 
-/* Makes room for count nodes in all; less than before gives room back. 0 or -ENOMEM. */
-int asynctimer__queue_reserve(struct queue *queue, uint32_t count);
+/* Makes room for count nodes in all; less than before gives room back. 0 or -ENOMEM. What was replaced is garbage. */
+int asynctimer__queue_reserve(struct queue *queue, uint32_t count, struct garbage *garbage);
 
-void asynctimer__queue_free(struct queue *queue);
+void asynctimer__queue_free(struct queue *queue, struct garbage *garbage);
 
 void asynctimer__queue_put(struct queue *queue, struct node *node);
 void asynctimer__queue_remove(struct queue *queue, struct node *node);

@@ -192,6 +192,7 @@ static int discard(struct asynctimer_reactor *reactor)
 	for (unsigned i = 0; i < ASYNCTIMER__CLOCKS; i++)
 		asynctimer__shared_free(&reactor->shared[i]);
 	asynctimer__slab_free(&reactor->slab);
+	asynctimer__garbage_free(reactor->garbage);
 	free(reactor->slots.slot);
 	asynctimer__names_free(&reactor->names);
 	/* A thread that the child has not got may have held the lock. */

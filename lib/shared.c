@@ -294,6 +294,7 @@ static int compare_slack(const void *a, const void *b)
 static void drop_group(struct slack_group *group)
 {
 	struct shared *shared = group->shared;
+	struct garbage *garbage = &shared->reactor->garbage;
 
 	relist_stale(shared);
 	unlist(group);
@@ -306,10 +307,10 @@ static void drop_group(struct slack_group *group)
 	shared->groups--;
 	if (shared->groups == 1)
 		unlist(shared->group);
-	asynctimer__queue_reserve(&shared->by_due, shared->groups);
-	asynctimer__queue_reserve(&shared->by_wake, shared->groups);
-	asynctimer__queue_free(&group->queue);
-	free(group);
+	asynctimer__queue_reserve(&shared->by_due, shared->groups, garbage);
+	asynctimer__queue_reserve(&shared->by_wake, shared->groups, garbage);
+	asynctimer__queue_free(&group->queue, garbage);
+	asynctimer__garbage_add(garbage, group);
 }
 
 static void shared_release(struct asynctimer *timer)
@@ -321,7 +322,7 @@ static void shared_release(struct asynctimer *timer)
 	if (group->timers == 0)
 		drop_group(group);
 	else
-		asynctimer__queue_reserve(&group->queue, group->timers);
+		asynctimer__queue_reserve(&group->queue, group->timers, &group->base.reactor->garbage);
 }
 
 const struct backing asynctimer__shared = {
@@ -337,6 +338,7 @@ const struct backing asynctimer__shared = {
 static int new_group(struct shared *shared, uint64_t slack_ns, struct slack_group **ret)
 {
 	struct slack_group *group = calloc(1, sizeof(*group));
+	struct garbage *garbage = &shared->reactor->garbage;
 
 	if (!group)
 		return -ENOMEM;
@@ -347,8 +349,8 @@ static int new_group(struct shared *shared, uint64_t slack_ns, struct slack_grou
 	group->slack_ns = slack_ns;
 	if (slack_ns > 0 && !shared->reactor->virtual)
 		group->perturbation_ns = asynctimer__perturbation_ns();
-	if (asynctimer__queue_reserve(&shared->by_due, shared->groups + 1) < 0 ||
-	    asynctimer__queue_reserve(&shared->by_wake, shared->groups + 1) < 0 ||
+	if (asynctimer__queue_reserve(&shared->by_due, shared->groups + 1, garbage) < 0 ||
+	    asynctimer__queue_reserve(&shared->by_wake, shared->groups + 1, garbage) < 0 ||
 	    !tsearch(group, &shared->by_slack, compare_slack)) {
 		free(group);
 		return -ENOMEM;
@@ -399,7 +401,7 @@ int asynctimer__shared_acquire(struct shared *shared, uint64_t slack_ns, struct 
 
 	if (r < 0)
 		return r;
-	r = asynctimer__queue_reserve(&group->queue, group->timers + 1);
+	r = asynctimer__queue_reserve(&group->queue, group->timers + 1, &shared->reactor->garbage);
 	if (r < 0)
 		goto drop_group;
 	timer = asynctimer__slab_get(&shared->reactor->slab, sizeof(*timer));
@@ -426,16 +428,18 @@ drop_group:
 
 void asynctimer__shared_free(struct shared *shared)
 {
+	struct garbage *garbage = &shared->reactor->garbage;
+
 	while (shared->group) {
 		struct slack_group *group = shared->group;
 
 		tdelete(group, &shared->by_slack, compare_slack);
 		shared->group = group->next;
-		asynctimer__queue_free(&group->queue);
-		free(group);
+		asynctimer__queue_free(&group->queue, garbage);
+		asynctimer__garbage_add(garbage, group);
 	}
-	asynctimer__queue_free(&shared->by_due);
-	asynctimer__queue_free(&shared->by_wake);
+	asynctimer__queue_free(&shared->by_due, garbage);
+	asynctimer__queue_free(&shared->by_wake, garbage);
 	asynctimer__pair_close(shared);
 }
 

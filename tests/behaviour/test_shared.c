@@ -575,6 +575,40 @@ START_TEST(of_many_slacks_some_are_exact_and_the_others_rounded_down)
 END_TEST
 
 /* Each slack takes room in two queues, each of which has to give it back by itself. */
+static unsigned frees, locked_frees;
+
+static void count_free(void)
+{
+	frees++;
+	if (pthread_mutex_trylock(&reactor->lock) == 0)
+		pthread_mutex_unlock(&reactor->lock);
+	else
+		locked_frees++;
+}
+
+/* free(3) may take the kernel long. All have other intervals, so that there are many lists. */
+START_TEST(memory_is_freed_with_no_lock_held)
+{
+	enum { SLACKS = 70, EACH = 100 };
+	static struct asynctimer *timers[SLACKS * EACH];
+
+	frees = 0;
+	locked_frees = 0;
+	wrap_frees = count_free;
+	wrap_inside = true;
+	for (unsigned i = 0; i < SLACKS * EACH; i++)
+		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR + i, SCHEDULE,
+					   i % SLACKS * MS, quick, NULL, &timers[i]));
+	for (unsigned i = 0; i < SLACKS * EACH; i++)
+		asynctimer_free(timers[i]);
+	wrap_inside = false;
+	wrap_frees = NULL;
+	/* Each slack's arrays grew and shrank several times, and went with it. */
+	ck_assert_uint_ge(frees, SLACKS * 4);
+	ck_assert_uint_eq(locked_frees, 0);
+}
+END_TEST
+
 START_TEST(the_room_for_slacks_that_are_gone_is_given_back)
 {
 	enum { COUNT = 400 };
@@ -999,6 +1033,7 @@ int main(void)
 			 each_step_of_the_memory_may_fail, a_failed_new_harms_no_timer_that_runs,
 			 out_of_descriptors_new_shared_fails_and_works_later,
 			 new_and_free_in_turn_keep_no_memory, a_fleet_freed_is_given_back,
+			 memory_is_freed_with_no_lock_held,
 			 the_room_for_slacks_that_are_gone_is_given_back,
 			 of_many_slacks_some_are_exact_and_the_others_rounded_down,
 			 a_start_that_is_now_the_earliest_wakes_a_thread_that_waits,

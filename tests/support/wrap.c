@@ -18,6 +18,7 @@ unsigned wrap_calls[WRAP_CALLS];
 int wrap_memory;
 int wrap_fds;
 size_t wrap_mapped;
+void (*wrap_frees)(void);
 
 static struct wrap_fault plan;
 static unsigned seen;		/* of plan.call */
@@ -174,8 +175,11 @@ void __real_free(void *memory);
 void __wrap_free(void *memory);
 void __wrap_free(void *memory)
 {
-	if (wrap_inside && memory)
+	if (wrap_inside && memory) {
 		add(&wrap_memory, -1);
+		if (wrap_frees)
+			wrap_frees();
+	}
 	__real_free(memory);
 }
 

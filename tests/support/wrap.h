@@ -70,6 +70,9 @@ extern int wrap_memory;		/* allocations, and nodes of tsearch(3) */
 extern int wrap_fds;
 extern size_t wrap_mapped;	/* bytes */
 
+/* Called before the library frees memory, if set. */
+extern void (*wrap_frees)(void);
+
 const char *wrap_name(enum wrap_call call);
 
 /* It takes memory, a descriptor or a place in the kernel: what can run out. */

@@ -34,6 +34,23 @@ static uint64_t random_below(uint64_t limit)
 	return seed % limit;
 }
 
+static int reserve(struct queue *queue, uint32_t count)
+{
+	struct garbage garbage = { NULL };
+	int r = asynctimer__queue_reserve(queue, count, &garbage);
+
+	asynctimer__garbage_free(garbage);
+	return r;
+}
+
+static void discard(struct queue *queue)
+{
+	struct garbage garbage = { NULL };
+
+	asynctimer__queue_free(queue, &garbage);
+	asynctimer__garbage_free(garbage);
+}
+
 #define ORDERS (UINT64_C(1) << 48)
 
 static bool node_before(const struct node *a, const struct node *b)
@@ -200,7 +217,7 @@ static void random_operations(const struct mix *mix)
 	uint32_t outside = mix->nodes;
 	uint64_t now_ns = 1000;
 
-	require(asynctimer__queue_reserve(&queue, mix->alone ? 1 : mix->nodes) == 0);
+	require(reserve(&queue, mix->alone ? 1 : mix->nodes) == 0);
 	for (uint32_t i = 0; i < mix->nodes; i++) {
 		nodes[i].arm_seq = order++;
 		out[i] = &nodes[i];
@@ -237,8 +254,8 @@ static void random_operations(const struct mix *mix)
 			/* At least what is in there, at most what there is. */
 			uint32_t count = model.count + (uint32_t)random_below(outside + 1);
 
-			require(asynctimer__queue_reserve(&queue, count ? count : 1) == 0);
-			require(asynctimer__queue_reserve(&queue, mix->nodes) == 0);
+			require(reserve(&queue, count ? count : 1) == 0);
+			require(reserve(&queue, mix->nodes) == 0);
 		}
 		if (i % mix->look == 0)
 			check_against(&queue, &model);
@@ -251,7 +268,7 @@ static void random_operations(const struct mix *mix)
 			check_against(&queue, &model);
 	}
 	check_against(&queue, &model);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 	free(model.sorted);
 	free(out);
 	free(nodes);
@@ -292,7 +309,7 @@ static void tie(uint64_t first_order, uint64_t gap, bool reverse, uint32_t room)
 	struct node nodes[3] = { { .due_ns = 50 }, { .due_ns = 50 }, { .due_ns = 60 } };
 	struct queue queue = { 0 };
 
-	require(asynctimer__queue_reserve(&queue, room) == 0);
+	require(reserve(&queue, room) == 0);
 	if (room == 1)
 		queue.lists_room = 1;
 	nodes[0].arm_seq = first_order;
@@ -304,7 +321,7 @@ static void tie(uint64_t first_order, uint64_t gap, bool reverse, uint32_t room)
 	check_queue(&queue, 3);
 	for (unsigned i = 0; i < 3; i++)
 		require(asynctimer__queue_take(&queue, UINT64_MAX) == &nodes[i]);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 
 START_TEST(ties_leave_in_armed_order_however_many_armings_lie_between)
@@ -355,7 +372,7 @@ START_TEST(descending_due_times_leave_ascending)
 	static struct node nodes[COUNT];
 	struct queue queue = { 0 };
 
-	require(asynctimer__queue_reserve(&queue, COUNT) == 0);
+	require(reserve(&queue, COUNT) == 0);
 	for (uint32_t i = 0; i < COUNT; i++) {
 		nodes[i] = (struct node){ .due_ns = 10 * (COUNT - i), .arm_seq = i };
 		asynctimer__queue_put(&queue, &nodes[i]);
@@ -377,7 +394,7 @@ START_TEST(descending_due_times_leave_ascending)
 		if (i % 100 == 0)
 			check_queue(&queue, i);
 	}
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -408,7 +425,7 @@ static void run_load(const struct load *load)
 	struct node last = { .due_ns = 0 };
 	uint64_t order = ORDERS - load->ticks / 2;
 
-	require(asynctimer__queue_reserve(&queue, load->nodes) == 0);
+	require(reserve(&queue, load->nodes) == 0);
 	last.arm_seq = order - 1;
 	for (uint32_t i = 0; i < load->nodes; i++) {
 		nodes[i].due_ns = 1 + random_below(load_interval_ns(load, i));
@@ -445,7 +462,7 @@ static void run_load(const struct load *load)
 		asynctimer__queue_take(&queue, UINT64_MAX);
 	}
 	check_queue(&queue, 0);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 	free(nodes);
 }
 
@@ -480,7 +497,7 @@ START_TEST(stop_and_start_of_one_leaves_no_trace)
 	struct node nodes[3] = { { .due_ns = 1000 }, { .due_ns = 2000 }, { .due_ns = 500 } };
 	struct queue queue = { 0 };
 
-	require(asynctimer__queue_reserve(&queue, 3) == 0);
+	require(reserve(&queue, 3) == 0);
 	for (uint32_t i = 0; i < 3; i++) {
 		nodes[i].arm_seq = i;
 		asynctimer__queue_put(&queue, &nodes[i]);
@@ -494,7 +511,7 @@ START_TEST(stop_and_start_of_one_leaves_no_trace)
 		require(queue.lists_used <= 3);
 	}
 	check_queue(&queue, 3);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -505,7 +522,7 @@ START_TEST(lists_empty_and_fill_again)
 	struct queue queue = { 0 };
 	uint32_t order = 0;
 
-	require(asynctimer__queue_reserve(&queue, COUNT) == 0);
+	require(reserve(&queue, COUNT) == 0);
 	for (unsigned round = 0; round < 500; round++) {
 		uint32_t count = 1 + (uint32_t)random_below(COUNT);
 		uint64_t last_ns = 0;
@@ -528,7 +545,7 @@ START_TEST(lists_empty_and_fill_again)
 		require(!asynctimer__queue_first(&queue));
 		require(queue.lists_used == 0);
 	}
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -539,15 +556,15 @@ START_TEST(an_empty_queue_has_nothing)
 
 	ck_assert_ptr_null(asynctimer__queue_first(&queue));
 	ck_assert_uint_eq(asynctimer__queue_second_ns(&queue), UINT64_MAX);
-	ck_assert_int_eq(asynctimer__queue_reserve(&queue, 1), 0);
+	ck_assert_int_eq(reserve(&queue, 1), 0);
 	ck_assert_ptr_null(asynctimer__queue_first(&queue));
 	asynctimer__queue_put(&queue, &node);
 	ck_assert_ptr_eq(asynctimer__queue_first(&queue), &node);
 	ck_assert_uint_eq(asynctimer__queue_second_ns(&queue), UINT64_MAX);
 	asynctimer__queue_take(&queue, UINT64_MAX);
 	ck_assert_ptr_null(asynctimer__queue_first(&queue));
-	asynctimer__queue_free(&queue);
-	asynctimer__queue_free(&(struct queue){ 0 });
+	discard(&queue);
+	discard(&(struct queue){ 0 });
 }
 END_TEST
 
@@ -555,14 +572,14 @@ START_TEST(reserve_gives_room_back)
 {
 	struct queue queue = { 0 };
 
-	ck_assert_int_eq(asynctimer__queue_reserve(&queue, 100000), 0);
+	ck_assert_int_eq(reserve(&queue, 100000), 0);
 	ck_assert_uint_eq(queue.lists_room, LISTS_MAX);
 	for (uint32_t count = 100000; count;) {
 		count /= 2;
-		ck_assert_int_eq(asynctimer__queue_reserve(&queue, count), 0);
+		ck_assert_int_eq(reserve(&queue, count), 0);
 		ck_assert_uint_le(queue.lists_room, 4 * count + 16);
 	}
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -574,11 +591,11 @@ START_TEST(room_grows_by_more_than_one_at_a_time)
 	for (uint32_t count = 1; count <= 100000; count++) {
 		const struct list *lists = queue.lists;
 
-		require(asynctimer__queue_reserve(&queue, count) == 0);
+		require(reserve(&queue, count) == 0);
 		moves += queue.lists != lists;
 	}
 	ck_assert_uint_lt(moves, 10);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -599,23 +616,23 @@ START_TEST(a_last_list_keeps_its_room_however_few_nodes_there_are)
 	struct queue queue = { 0 };
 	uint32_t room;
 
-	require(asynctimer__queue_reserve(&queue, COUNT) == 0);
+	require(reserve(&queue, COUNT) == 0);
 	room = queue.lists_room;
 	put_descending(&queue, nodes, COUNT);
 	for (uint32_t i = 0; i < COUNT - 1; i++)
 		asynctimer__queue_remove(&queue, &nodes[i]);
 	require(queue.lists_used == COUNT);
-	require(asynctimer__queue_reserve(&queue, 1) == 0);
+	require(reserve(&queue, 1) == 0);
 	require(queue.lists_room == room);
 	check_queue(&queue, 1);
 	require(asynctimer__queue_take(&queue, COUNT) == &nodes[COUNT - 1]);
 	while (queue.lists_room > 16) {
 		room = queue.lists_room;
-		require(asynctimer__queue_reserve(&queue, 1) == 0);
+		require(reserve(&queue, 1) == 0);
 		require(queue.lists_room < room);
 	}
 	check_queue(&queue, 0);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -625,7 +642,7 @@ START_TEST(nodes_that_stand_alone_are_all_there_is_left)
 	struct node nodes[COUNT];
 	struct queue queue = { 0 };
 
-	require(asynctimer__queue_reserve(&queue, 1) == 0);
+	require(reserve(&queue, 1) == 0);
 	put_descending(&queue, nodes, COUNT);
 	for (uint32_t i = 0; i < queue.lists_room; i++)
 		asynctimer__queue_remove(&queue, &nodes[i]);
@@ -637,7 +654,7 @@ START_TEST(nodes_that_stand_alone_are_all_there_is_left)
 		require(asynctimer__queue_take(&queue, UINT64_MAX) == &nodes[i]);
 	}
 	check_queue(&queue, 0);
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 }
 END_TEST
 
@@ -656,7 +673,7 @@ START_TEST(reserve_without_memory_changes_nothing)
 			int r;
 
 			memalign_fails = which;
-			r = asynctimer__queue_reserve(&queue, 3 * count + 97);
+			r = reserve(&queue, 3 * count + 97);
 			if (memalign_fails) {
 				ck_assert_int_eq(r, 0);
 				break;
@@ -680,11 +697,11 @@ START_TEST(reserve_without_memory_changes_nothing)
 		model_remove(&model, model.sorted[0]);
 		/* To give room back is no reason to fail. */
 		memalign_fails = 1 + (int)random_below(3);
-		require(asynctimer__queue_reserve(&queue, model.count + 1) == 0);
+		require(reserve(&queue, model.count + 1) == 0);
 		memalign_fails = 0;
 		check_against(&queue, &model);
 	}
-	asynctimer__queue_free(&queue);
+	discard(&queue);
 	free(model.sorted);
 }
 END_TEST
