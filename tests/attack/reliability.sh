@@ -3,7 +3,8 @@
 # make reliability: each attack on a promise, and the planted bugs that the tests
 # must find; then one table, and reliability.tsv with a line for each of its parts.
 # RELIABILITY=long is the setting that the targets are meant for: hours, most of
-# them for the races, of which TRIALS sets the number.
+# them for the races. TRIALS is how often each is tried with two threads; those
+# with more threads than that are tried a tenth as often.
 set -u
 : "${srcdir:?}" "${RELIABILITY:=quick}" "${TRIALS:=10000000}"
 ASYNCTIMER_TABLE=$PWD/reliability.tsv
@@ -62,4 +63,11 @@ awk -F '\t' -v seed="$ASYNCTIMER_SEED" -v date="$(date +%F)" -v kernel="$(uname 
 		}
 		exit sum != 0
 	}' "$ASYNCTIMER_TABLE" || failed="$failed figures"
+
+echo
+awk -F '\t' '
+	$1 !~ /^races of / { next }
+	!rows++ { printf "%-38s %7s %10s %8s  %s\n", "race", "threads", "trials", "seconds", "rarest outcome" }
+	{ printf "%-38s %7s %10d %8.0f  %.2f %%, %s\n", $2, substr($1, 10), $3, $5, $6, $7 }' \
+	"$ASYNCTIMER_TABLE"
 [ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }

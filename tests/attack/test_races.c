@@ -13,10 +13,6 @@
 #define NONE UINT64_MAX
 #define RING 64
 
-#define get(variable) __atomic_load_n(&(variable), __ATOMIC_SEQ_CST)
-#define set(variable, value) __atomic_store_n(&(variable), (value), __ATOMIC_SEQ_CST)
-#define add(variable) __atomic_add_fetch(&(variable), 1, __ATOMIC_SEQ_CST)
-#define subtract(variable) __atomic_sub_fetch(&(variable), 1, __ATOMIC_SEQ_CST)
 #define expect(condition)                                                                          \
 	do {                                                                                       \
 		if (!(condition))                                                                  \
@@ -38,7 +34,8 @@ struct subject {
 	int completed;		/* and has answered 0 */
 	int waiting;		/* a stop is about to */
 	int stopped;		/* one has returned */
-	uint64_t number;	/* of the last tick */
+	uint64_t first_number;	/* of the trial's first tick, */
+	uint64_t number;	/* and of the last */
 	uint64_t due_ns;
 	uint64_t restarted_ns;	/* the clock before a start that crosses a stop was called, */
 	uint64_t anew_ns;	/* and after it came second */
@@ -47,6 +44,7 @@ struct subject {
 
 static struct subject *subject;	/* the one whose stages are observed */
 static bool shared;		/* what kind it is */
+static int policy;
 static int outer_fd = -1;	/* a host's epoll, if it has one */
 
 /* How far its tick has come. */
@@ -54,7 +52,7 @@ enum { NOWHERE, HARVESTED, CLAIMED, CALLED, RETURNED, STAGES };
 static int stage;
 static int awaited;		/* the stage at which the trial acts */
 static int acting;		/* it does */
-static int holds;		/* the deferred callback stays until its tick is completed */
+static int holds;		/* the deferred callback completes its tick itself */
 
 static void reach(int reached)
 {
@@ -71,8 +69,8 @@ static void reach(int reached)
  */
 static void linger(void)
 {
-	for (unsigned i = any(4) ? 100 : 0; i && !get(acting); i--)
-		sched_yield();
+	if (any(4))
+		briefly(get(acting));
 	hesitate();
 }
 
@@ -171,11 +169,11 @@ static void make(struct subject *of, uint64_t interval_ns, asynctimer_callback c
 	struct asynctimer *timer;
 
 	if (shared)
-		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, interval_ns,
-					   ASYNCTIMER_FIXED_SCHEDULE, 0, callback, of, &timer));
+		must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, interval_ns, policy, 0,
+					   callback, of, &timer));
 	else
-		must(asynctimer_new(reactor, CLOCK_MONOTONIC, interval_ns,
-				    ASYNCTIMER_FIXED_SCHEDULE, callback, of, &timer));
+		must(asynctimer_new(reactor, CLOCK_MONOTONIC, interval_ns, policy, callback, of,
+				    &timer));
 	set(of->timer, timer);
 }
 
@@ -196,6 +194,7 @@ static void hammer_at(const struct hammer *hammer, bool is_shared, uint64_t inte
 	struct subject at = { .timer = NULL };
 
 	shared = is_shared;
+	policy = hammer->policy;
 	subject = &at;
 	make(&at, interval_ns, callback);
 	hammer_run(hammer);
@@ -335,8 +334,8 @@ static int on_crossing(struct asynctimer *timer, const struct asynctimer_tick *t
 	begin(of);
 	eventually(get(both_started));
 	/* Not always: the other may be stopped before it begins. */
-	for (unsigned i = any(2) * 100; i && !get(other->begun); i--)
-		sched_yield();
+	if (any(2))
+		briefly(get(other->begun));
 	hesitate();
 	of->result = asynctimer_stop(other->timer);
 	if (of->result == -EDEADLK)
@@ -362,10 +361,15 @@ static unsigned stop_stop(void)
 	reset(&pair[1]);
 	set(both_started, 0);
 	expect(asynctimer_start_after(pair[first].timer, 0) == 1);
+	if (any(2))
+		eventually(get(pair[first].begun));
 	hesitate();
 	expect(asynctimer_start_after(pair[!first].timer, 0) == 1);
 	set(both_started, 1);
-	eventually(has_won(&pair[0]) || has_won(&pair[1]));
+	for (unsigned spins = 1; !has_won(&pair[0]) && !has_won(&pair[1]); spins++) {
+		must(asynctimer_reactor_dispatch(reactor, 0));
+		eventually_at(spins, "one of them stops the other");
+	}
 	winner = has_won(&pair[1]);
 	stop_for_good(&pair[winner], 1);
 	stop_for_good(&pair[!winner], 0);
@@ -377,7 +381,7 @@ static unsigned stop_stop(void)
 START_TEST(of_two_callbacks_that_stop_each_other_one_is_told)
 {
 	static const struct hammer hammer = {
-		.name = "stop/stop crossing", .trial = stop_stop, .pollers = 2,
+		.name = "stop/stop crossing", .trial = stop_stop, .pollers = 1,
 		.outcomes = { "first prevents second", "second prevents first",
 			      "second EDEADLK", "first EDEADLK" },
 	};
@@ -433,55 +437,97 @@ static void stop_before_free(void)
 
 static unsigned free_fire(void)
 {
-	enum { NEVER, BEFORE, WAITED, WITH_STOP };
+	enum { NEVER, BEFORE, WAITED };
 	struct subject *of = make_next(on_fire);
-	bool stops_too = any(4) == 0;
 	unsigned ended;
-	bool waits;
 
 	expect(asynctimer_start_after(of->timer, 0) == 1);
 	await_stage();
-	/* A stop that waits may see the timer go, one that has yet to begin may not. */
-	if (stops_too) {
-		engage();
-		eventually(get(of->waiting) || get(of->stopped));
-	}
-	waits = get(of->waiting) && !get(of->stopped);
 	act();
 	ended = get(of->ended);
 	asynctimer_free(of->timer);
 	set(of->freed, 1);
 	expect(get(of->begun) == get(of->ended));
-	if (stops_too)
-		disengage();
 	expect(get(of->released) == 1);
 	hesitate();
-	if (waits)
-		return WITH_STOP;
 	if (get(of->begun) == 0)
 		return NEVER;
 	return ended ? BEFORE : WAITED;
 }
 
 OWN_AND_SHARED(free_releases_once_when_nothing_runs, "free/fire", HOUR, on_fire, .trial = free_fire,
-	       .opponent = stop_before_free, .opponents = 1, .pollers = 1, .observe = observe,
-	       .outcomes = { "never fired", "fired before", "waited for", "a stop waits too" })
+	       .pollers = 1, .observe = observe,
+	       .outcomes = { "never fired", "fired before", "waited for" })
+
+/* free/stop: one that waits may see the timer go, one that has yet to begin may not */
+
+enum { STOP_RETURNED, STOP_WAITS };
+
+/* Which of them it is, with the trial about to free the timer. */
+static unsigned engage_stop(struct subject *of)
+{
+	bool waits;
+
+	expect(asynctimer_start_after(of->timer, 0) == 1);
+	await_stage();
+	engage();
+	eventually(get(of->waiting) || get(of->stopped));
+	waits = get(of->waiting) && !get(of->stopped);
+	act();
+	return waits ? STOP_WAITS : STOP_RETURNED;
+}
+
+static unsigned free_stop(void)
+{
+	struct subject *of = make_next(on_fire);
+	unsigned outcome = engage_stop(of);
+
+	asynctimer_free(of->timer);
+	set(of->freed, 1);
+	expect(get(of->begun) == get(of->ended));
+	disengage();
+	expect(get(of->released) == 1);
+	hesitate();
+	return outcome;
+}
+
+OWN_AND_SHARED(free_leaves_a_stop_that_waits_the_timer, "free/stop", HOUR, on_fire,
+	       .trial = free_stop, .opponent = stop_before_free, .opponents = 1, .pollers = 1,
+	       .observe = observe, .outcomes = { "the stop has returned", "the stop waits" })
+
+/*
+ * free/complete. The callback is called in the opponent's thread, which completes
+ * its first tick: in there, or when it has returned and the trial engages it.
+ */
+
+static void complete_opponent(void)
+{
+	int result = any(2) ? 0 : -EIO;
+
+	hesitate();
+	set(subject->completing, 1);
+	expect(asynctimer_complete(subject->timer, get(subject->number), result) == 0);
+	set(subject->completed, 1);
+}
 
 static int on_deferred(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
 {
 	struct subject *of = data;
-	int held = get(holds);
+	bool first = get(of->begun) == 0;
 
 	(void)timer;
 	begin(of);
-	if (get(of->begun) > 1)
-		expect(get(of->completing));
+	expect(first || get(of->completing));
 	set(of->completing, 0);
 	set(of->completed, 0);
 	set(of->due_ns, tick->due_ns);
+	if (first)
+		set(of->first_number, tick->number);
 	set(of->number, tick->number);
-	for (unsigned i = held ? 100 : 0; i && !get(of->completed); i--)
-		sched_yield();
+	if (first && get(holds)) {
+		linger();
+		complete_opponent();
+	}
 	hesitate();
 	end(of);
 	return ASYNCTIMER_PENDING;
@@ -499,14 +545,18 @@ static void on_failure(struct asynctimer *timer, int error, void *data)
 	add(of->handled);
 }
 
-static void complete_opponent(void)
+static void start_deferred(struct subject *of)
 {
-	int result = any(2) ? 0 : -EIO;
+	expect(asynctimer_start_after(of->timer, 0) == 1);
+	eventually(get(of->number));
+	if (!get(holds))
+		engage();
+}
 
-	hesitate();
-	set(subject->completing, 1);
-	expect(asynctimer_complete(subject->timer, get(subject->number), result) == 0);
-	set(subject->completed, 1);
+static void disengage_deferred(void)
+{
+	if (!get(holds))
+		disengage();
 }
 
 /* Not at all, or until its handler is called, or until it has led to that. */
@@ -528,9 +578,7 @@ static unsigned free_complete(void)
 	struct subject *of = make_next(on_deferred);
 
 	expect(asynctimer_set_error_handler(of->timer, on_failure) == 1);
-	expect(asynctimer_start_after(of->timer, 0) == 1);
-	eventually(get(of->number));
-	engage();
+	start_deferred(of);
 	AWAIT_COMPLETION(of, get(of->completed));
 	frees = true;
 	asynctimer_free(of->timer);
@@ -539,73 +587,96 @@ static unsigned free_complete(void)
 	expect(get(of->handling) == get(of->handled));
 	set(of->freed, 1);
 	expect(get(of->completing) || !get(of->released));
-	disengage();
+	disengage_deferred();
 	expect(get(of->released) == 1);
 	return of->result ? FREE_LAST : COMPLETE_LAST;
 }
 
 OWN_AND_SHARED(free_and_complete_release_once, "free/complete", HOUR, on_fire,
-	       .trial = free_complete, .opponent = complete_opponent, .opponents = 1, .pollers = 1,
-	       .observe = observe,
+	       .trial = free_complete, .opponent = complete_opponent, .opponents = 1,
+	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "released by complete", "released by free" })
 
 /* complete, twice, perhaps before the callback returned; each tick is a trial */
 
-static uint64_t completed_number;
+static uint64_t completing_number;	/* the trial completes that, and others may */
+static uint64_t completions;		/* that ended a tick, */
+static uint64_t attempts;		/* of so many */
 
-/* 1 if this call ended the tick. */
-static int try_complete(void)
+static bool try_complete(void)
 {
-	int r = asynctimer_complete(subject->timer, completed_number, 0);
+	int r;
 
-	if (r == 0)
-		set(subject->completed, 1);
+	hesitate();
+	set(subject->completing, 1);
+	r = asynctimer_complete(subject->timer, get(completing_number), 0);
 	expect(r == 0 || r == -EALREADY);
+	if (r == 0)
+		add(completions);
+	add(attempts);
 	return r == 0;
 }
 
-static int opponent_completed;
-
 static void complete_too(void)
 {
+	try_complete();
+}
+
+static int on_completing(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	struct subject *of = data;
+	bool itself = any(2);
+
+	(void)timer;
+	begin(of);
+	expect(get(of->begun) == 1 || get(of->completing));
+	set(of->completing, 0);
+	set(holds, itself);
+	set(of->number, tick->number);
+	if (itself) {
+		eventually(get(completing_number) == tick->number || is_over());
+		set(acting, 1);
+		try_complete();
+	}
 	hesitate();
-	opponent_completed = try_complete();
+	end(of);
+	return ASYNCTIMER_PENDING;
 }
 
 static unsigned complete_complete(void)
 {
-	unsigned ended;
-	int completed, held;
+	uint64_t number = completing_number;
+	uint64_t ended = completions;
+	bool running, one;
 
-	if (completed_number == 0) {
+	if (number == 0) {
 		reset(subject);
-		set(acting, 1);
 		expect(asynctimer_start_after(subject->timer, 0) == 1);
 	}
-	eventually(get(subject->number) > completed_number);
-	held = get(holds);
-	set(holds, (int)any(2));
-	completed_number = get(subject->number);
-	set(subject->completed, 0);
-	expect(asynctimer_complete(subject->timer, completed_number - 1, 0) == -EALREADY);
-	expect(asynctimer_complete(subject->timer, completed_number + 1, 0) == -EALREADY);
-	if (!held)
-		eventually(get(subject->inside) == 0);
-	ended = get(subject->inside) == 0;
-	set(subject->completing, 1);
-	engage();
-	hesitate();
-	completed = try_complete();
-	disengage();
-	expect(completed + opponent_completed == 1);
-	return 2 * ended + (unsigned)completed;
+	eventually(get(subject->number) > number);
+	running = get(holds);
+	number = get(subject->number);
+	expect(asynctimer_complete(subject->timer, number - 1, 0) == -EALREADY);
+	expect(asynctimer_complete(subject->timer, number + 1, 0) == -EALREADY);
+	set(acting, 0);
+	set(completing_number, number);
+	if (!running)
+		engage();
+	else if (any(2))
+		briefly(get(acting));
+	one = try_complete();
+	if (!running)
+		disengage();
+	eventually(get(attempts) == 2 * (ended + 1));
+	expect(get(completions) == ended + 1);
+	return 2 * !running + one;
 }
 
-OWN_AND_SHARED(one_complete_ends_one_tick, "complete/return", US, on_deferred,
-	       .trial = complete_complete, .opponent = complete_too, .opponents = 1, .pollers = 1,
-	       .observe = observe,
-	       .outcomes = { "while it ran, the one", "while it ran, the other",
-			     "after it ended, the one", "after it ended, the other" })
+OWN_AND_SHARED(one_complete_ends_one_tick, "complete/return", US, on_completing,
+	       .trial = complete_complete, .opponent = complete_too, .opponents = 1,
+	       .opponents_poll = true, .observe = observe,
+	       .outcomes = { "while it ran, the other", "while it ran, the one",
+			     "after it ended, the other", "after it ended, the one" })
 
 /* complete/stop */
 
@@ -618,10 +689,8 @@ static unsigned complete_stop(void)
 
 	asynctimer_set_error_handler(of->timer, on_failure);
 	reset(of);
-	expect(asynctimer_start_after(of->timer, 0) == 1);
-	eventually(get(of->number));
-	number = get(of->number);
-	engage();
+	start_deferred(of);
+	number = get(of->first_number);
 	AWAIT_COMPLETION(of, get(of->number) != number);
 	handling = get(of->handling) != get(of->handled);
 	expect(asynctimer_stop(of->timer) == 1);
@@ -629,7 +698,7 @@ static unsigned complete_stop(void)
 	expect(get(of->begun) == get(of->ended));
 	if (handling)
 		expect(get(of->handled));
-	disengage();
+	disengage_deferred();
 	hesitate();
 	if (get(of->number) == number)
 		return handling ? HANDLING : STOPPED_FIRST;
@@ -640,8 +709,8 @@ static unsigned complete_stop(void)
 }
 
 OWN_AND_SHARED(stop_holds_against_complete, "complete/stop", US, on_deferred,
-	       .trial = complete_stop, .opponent = complete_opponent, .opponents = 1, .pollers = 1,
-	       .observe = observe,
+	       .trial = complete_stop, .opponent = complete_opponent, .opponents = 1,
+	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "stopped first", "fired again first", "its handler was waited for" })
 
 /* start/start */
@@ -684,14 +753,15 @@ static unsigned start_start(void)
 }
 
 OWN_AND_SHARED(one_of_two_starts_counts, "start/start", 2 * HOUR, on_fire, .trial = start_start,
-	       .opponent = start_too, .opponents = 1, .pollers = 1, .observe = observe,
+	       .opponent = start_too, .opponents = 1,
+	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "the other, to come", "the one, to come", "the other, fired",
 			     "the one, fired" })
 
 /* set_interval/fire */
 
-#define OLD_NS UINT64_C(20000)
-#define NEW_NS UINT64_C(29989)
+#define OLD_NS UINT64_C(8000)
+#define NEW_NS UINT64_C(11987)
 
 static struct asynctimer_tick last;
 static uint64_t set_call_ns;		/* the clock when set_interval was called, NONE before */
@@ -921,8 +991,8 @@ static unsigned restart_restart(void)
 }
 
 OWN_AND_SHARED(of_two_restarts_the_later_counts, "restart/restart", 3 * HOUR, on_fire,
-	       .trial = restart_restart, .opponent = restart_too, .opponents = 1, .pollers = 1,
-	       .observe = observe,
+	       .trial = restart_restart, .opponent = restart_too, .opponents = 1,
+	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "to come, the other last", "to come, the one last",
 			     "at once, the other last", "at once, the one last" })
 
@@ -951,15 +1021,15 @@ static unsigned restart_complete(void)
 
 	asynctimer_set_error_handler(of->timer, on_failure);
 	reset(of);
-	expect(asynctimer_start_after(of->timer, 0) == 1);
-	eventually(get(of->number));
-	number = get(of->number);
-	engage();
+	start_deferred(of);
+	number = get(of->first_number);
 	AWAIT_COMPLETION(of, get(of->completed) || get(of->number) != number);
 	completed = get(of->completed) || get(of->number) != number;
 	before_ns = now_mono();
 	expect(asynctimer_restart_after(of->timer, far ? HOUR : 0) == 1);
-	disengage();
+	disengage_deferred();
+	/* With its tick completed. */
+	eventually(get(of->ended));
 	if (far) {
 		uint64_t due_ns = asynctimer_next_due_ns(of->timer);
 
@@ -975,7 +1045,7 @@ static unsigned restart_complete(void)
 
 OWN_AND_SHARED(a_restart_holds_through_a_completion, "restart/complete", US, on_deferred,
 	       .trial = restart_complete, .opponent = complete_opponent, .opponents = 1,
-	       .pollers = 1, .observe = observe,
+	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "at once, while open", "at once, completed", "far, while open",
 			     "far, completed" })
 
@@ -1039,7 +1109,7 @@ OWN_AND_SHARED(freed_it_is_not_restarted, "restart/free", HOUR, on_fire, .trial 
 	       .pollers = 1, .observe = observe,
 	       .outcomes = { "never fired", "restarted", "refused" })
 
-/* free_nowait/fire, under a lock that the callback wants; and a stop that waits for that */
+/* free_nowait/fire and free_nowait/stop, under a lock that the callback wants */
 
 static pthread_mutex_t wanted = PTHREAD_MUTEX_INITIALIZER;
 
@@ -1057,43 +1127,56 @@ static int on_wanting(struct asynctimer *timer, const struct asynctimer_tick *ti
 	return ASYNCTIMER_DONE;
 }
 
-static unsigned free_nowait_fire(void)
+/* Whether it was released by that very call. */
+static bool free_nowait_locked(struct subject *of)
 {
-	enum { NEVER, BEFORE, LATER, WITH_STOP };
-	struct subject *of = make_next(on_wanting);
-	bool stops_too = any(4) == 0;
-	bool waits, at_once;
+	bool at_once;
 
-	expect(asynctimer_start_after(of->timer, 0) == 1);
-	await_stage();
-	/* A stop that waits may see the timer go, one that has yet to begin may not. */
-	if (stops_too) {
-		engage();
-		eventually(get(of->waiting) || get(of->stopped));
-	}
-	waits = get(of->waiting) && !get(of->stopped);
-	act();
 	pthread_mutex_lock(&wanted);
 	asynctimer_free_nowait(of->timer);
 	at_once = get(of->released);
 	hesitate();
 	pthread_mutex_unlock(&wanted);
 	eventually(get(of->released));
-	if (stops_too)
-		disengage();
 	hesitate();
+	return at_once;
+}
+
+static unsigned free_nowait_fire(void)
+{
+	enum { NEVER, BEFORE, LATER };
+	struct subject *of = make_next(on_wanting);
+	bool at_once;
+
+	expect(asynctimer_start_after(of->timer, 0) == 1);
+	await_stage();
+	act();
+	at_once = free_nowait_locked(of);
 	expect(get(of->begun) == get(of->ended) && get(of->released) == 1);
-	if (waits)
-		return WITH_STOP;
 	if (!at_once)
 		return LATER;
 	return get(of->begun) ? BEFORE : NEVER;
 }
 
 OWN_AND_SHARED(free_nowait_releases_once_and_after_the_callback, "free_nowait/fire", HOUR, on_fire,
-	       .trial = free_nowait_fire, .opponent = stop_before_free, .opponents = 1,
+	       .trial = free_nowait_fire, .pollers = 1, .observe = observe,
+	       .outcomes = { "never fired", "fired before", "released later" })
+
+static unsigned free_nowait_stop(void)
+{
+	struct subject *of = make_next(on_wanting);
+	unsigned outcome = engage_stop(of);
+
+	free_nowait_locked(of);
+	disengage();
+	expect(get(of->begun) == get(of->ended) && get(of->released) == 1);
+	return outcome;
+}
+
+OWN_AND_SHARED(free_nowait_leaves_a_stop_that_waits_the_timer, "free_nowait/stop", HOUR, on_fire,
+	       .trial = free_nowait_stop, .opponent = stop_before_free, .opponents = 1,
 	       .pollers = 1, .observe = observe,
-	       .outcomes = { "never fired", "fired before", "released later", "a stop waits too" })
+	       .outcomes = { "the stop has returned", "the stop waits" })
 
 /* free_nowait/complete */
 
@@ -1103,15 +1186,13 @@ static unsigned free_nowait_complete(void)
 	struct subject *of = make_next(on_deferred);
 
 	expect(asynctimer_set_error_handler(of->timer, on_failure) == 1);
-	expect(asynctimer_start_after(of->timer, 0) == 1);
-	eventually(get(of->number));
-	engage();
+	start_deferred(of);
 	AWAIT_COMPLETION(of, get(of->completed));
 	frees = true;
 	asynctimer_free_nowait(of->timer);
 	frees = false;
 	expect(get(of->completing) || !get(of->released));
-	disengage();
+	disengage_deferred();
 	eventually(get(of->released));
 	hesitate();
 	expect(get(of->released) == 1 && get(of->begun) == 1);
@@ -1120,7 +1201,7 @@ static unsigned free_nowait_complete(void)
 
 OWN_AND_SHARED(free_nowait_and_complete_release_once, "free_nowait/complete", HOUR, on_fire,
 	       .trial = free_nowait_complete, .opponent = complete_opponent, .opponents = 1,
-	       .pollers = 1, .observe = observe,
+	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "released by complete", "released by free" })
 
 /* reactor_stop/run */
@@ -1150,9 +1231,8 @@ static void observe_eventfd(enum asynctimer__test_point point, struct asynctimer
 	if (point == ASYNCTIMER__TOOK_WAKE)
 		set(at_eventfd, 0);
 	/* To wait with nothing left there, in case the other thread has read it. */
-	if (point == ASYNCTIMER__WAITS && get(awaited) == AT_THE_EVENTFD)
-		for (unsigned i = any(2) * 100; i && !(get(acting) && !get(at_eventfd)); i--)
-			sched_yield();
+	if (point == ASYNCTIMER__WAITS && get(awaited) == AT_THE_EVENTFD && any(2))
+		briefly(get(acting) && !get(at_eventfd));
 }
 
 static int on_ticking(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
@@ -1350,7 +1430,7 @@ END_TEST
 
 /* a crowd, of which some hang: those due behind them run elsewhere */
 
-#define CROWD 12
+#define CROWD 8
 
 static struct subject crowd[CROWD];
 static unsigned crowd_count;		/* that take part in the trial */
@@ -1497,6 +1577,7 @@ static void end_reactor(struct asynctimer_reactor *kept)
 {
 	expect(asynctimer_start(shut.timer) == -ESHUTDOWN);
 	disengage();
+	expect(!asynctimer_is_started(shut.timer));
 	expect(asynctimer_reactor_shutdown(reactor, -1) == 0);
 	expect(get(shut.begun) == get(shut.ended));
 	expect(get(shut.handling) == get(shut.handled));
@@ -1587,6 +1668,8 @@ int main(void)
 			 of_two_callbacks_that_stop_each_other_one_is_told,
 			 free_releases_once_when_nothing_runs_own,
 			 free_releases_once_when_nothing_runs_shared,
+			 free_leaves_a_stop_that_waits_the_timer_own,
+			 free_leaves_a_stop_that_waits_the_timer_shared,
 			 free_and_complete_release_once_own, free_and_complete_release_once_shared,
 			 one_complete_ends_one_tick_own, one_complete_ends_one_tick_shared,
 			 stop_holds_against_complete_own, stop_holds_against_complete_shared,
@@ -1605,6 +1688,8 @@ int main(void)
 			 freed_it_is_not_restarted_shared,
 			 free_nowait_releases_once_and_after_the_callback_own,
 			 free_nowait_releases_once_and_after_the_callback_shared,
+			 free_nowait_leaves_a_stop_that_waits_the_timer_own,
+			 free_nowait_leaves_a_stop_that_waits_the_timer_shared,
 			 free_nowait_and_complete_release_once_own,
 			 free_nowait_and_complete_release_once_shared,
 			 reactor_stop_reaches_every_thread, a_slow_callback_delays_no_other_timer,
