@@ -5,6 +5,7 @@
  * stages that come whatever the load, so each outcome comes up on any machine.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -52,6 +53,8 @@ enum { NOWHERE, HARVESTED, CLAIMED, CALLED, RETURNED, STAGES };
 static int stage;
 static int awaited;		/* the stage at which the trial acts */
 static int acting;		/* it does */
+static int is_due;		/* what the trial has started at once: who looks now may find it */
+static __thread bool may_find;
 static int holds;		/* the deferred callback completes its tick itself */
 
 static void reach(int reached)
@@ -85,8 +88,10 @@ static void observe(enum asynctimer__test_point point, struct asynctimer *timer)
 {
 	struct subject *of;
 
-	if (point == ASYNCTIMER__HARVESTED)
-		reach(HARVESTED);
+	if (point == ASYNCTIMER__WAITS)
+		may_find = get(is_due);
+	if (point == ASYNCTIMER__HARVESTED && may_find)
+		linger_at(HARVESTED);
 	of = get(subject);
 	if (!timer || timer != get(of->timer))
 		return;
@@ -107,6 +112,7 @@ static void act(void)
 /* Somewhere on the way of a tick that nothing but the caller holds up. */
 static void await_stage(void)
 {
+	set(is_due, 1);
 	eventually(get(stage) >= get(awaited));
 }
 
@@ -160,6 +166,7 @@ static void reset(struct subject *of)
 	set(of->forbidden, 0);
 	set(stage, NOWHERE);
 	set(acting, 0);
+	set(is_due, 0);
 	set(awaited, (int)any(STAGES));
 	set(holds, (int)any(2));
 }
@@ -366,6 +373,8 @@ static unsigned stop_stop(void)
 	hesitate();
 	expect(asynctimer_start_after(pair[!first].timer, 0) == 1);
 	set(both_started, 1);
+	if (any(2))
+		briefly(has_won(&pair[0]) || has_won(&pair[1]));
 	for (unsigned spins = 1; !has_won(&pair[0]) && !has_won(&pair[1]); spins++) {
 		must(asynctimer_reactor_dispatch(reactor, 0));
 		eventually_at(spins, "one of them stops the other");
@@ -757,6 +766,58 @@ OWN_AND_SHARED(one_of_two_starts_counts, "start/start", 2 * HOUR, on_fire, .tria
 	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "the other, to come", "the one, to come", "the other, fired",
 			     "the one, fired" })
+
+/* start/fire and stop/fire of ASYNCTIMER_ONCE, which is stopped when its tick is claimed */
+
+static unsigned once_start(void)
+{
+	enum { IN_VAIN, WHILE_OPEN, AFTER };
+	unsigned ended;
+	int r;
+
+	reset(subject);
+	expect(asynctimer_start_after(subject->timer, 0) == 1);
+	await_stage();
+	act();
+	ended = get(subject->ended);
+	r = asynctimer_start_after(subject->timer, any(2) * US);
+	expect(r == 1 || (r == 0 && !ended));
+	eventually(get(subject->ended) == 1 + (unsigned)r);
+	stop_for_good(subject, 0);
+	expect(get(subject->begun) == 1 + (unsigned)r);
+	if (r == 0)
+		return IN_VAIN;
+	return ended ? AFTER : WHILE_OPEN;
+}
+
+OWN_AND_SHARED(each_start_that_counts_has_one_tick, "start/fire once", HOUR, on_fire,
+	       .trial = once_start, .pollers = 1, .policy = ASYNCTIMER_ONCE, .observe = observe,
+	       .outcomes = { "started in vain", "started while open", "started after it" })
+
+static unsigned once_stop(void)
+{
+	enum { NEVER, BEFORE, WAITED };
+	unsigned ended;
+	int r;
+
+	reset(subject);
+	expect(asynctimer_start_after(subject->timer, 0) == 1);
+	await_stage();
+	act();
+	ended = get(subject->ended);
+	r = asynctimer_stop(subject->timer);
+	set(subject->forbidden, 1);
+	expect(r == 0 || r == 1);
+	expect(get(subject->begun) == (r == 0) && get(subject->ended) == (r == 0));
+	hesitate();
+	if (r == 1)
+		return NEVER;
+	return ended ? BEFORE : WAITED;
+}
+
+OWN_AND_SHARED(a_stop_is_told_whether_the_one_tick_ran, "stop/fire once", HOUR, on_fire,
+	       .trial = once_stop, .pollers = 1, .policy = ASYNCTIMER_ONCE, .observe = observe,
+	       .outcomes = { "never fired", "fired before", "waited for" })
 
 /* set_interval/fire */
 
@@ -1203,6 +1264,99 @@ OWN_AND_SHARED(free_nowait_and_complete_release_once, "free_nowait/complete", HO
 	       .trial = free_nowait_complete, .opponent = complete_opponent, .opponents = 1,
 	       .opponents_poll = true, .observe = observe,
 	       .outcomes = { "released by complete", "released by free" })
+
+/* list/fire: one that is freed is listed while its tick is open, and no longer */
+
+static bool find_listed(const struct subject *of, struct asynctimer_info *ret)
+{
+	struct asynctimer_info infos[2];
+	int count = asynctimer_reactor_list(reactor, 2, sizeof(infos[0]), infos);
+
+	/* The other one is the hammer's own, which is not started here. */
+	expect(count == 1 || count == 2);
+	for (int i = 0; i < count; i++)
+		if (infos[i].data == of) {
+			*ret = infos[i];
+			return true;
+		}
+	return false;
+}
+
+static unsigned list_fire(void)
+{
+	enum { LISTED_OPEN, LISTED_NO_MORE, RELEASED };
+	struct subject *of = make_next(on_fire);
+	struct asynctimer *timer = of->timer;
+	struct asynctimer_info info;
+	bool at_once, released, listed;
+
+	expect(asynctimer_start_after(timer, 0) == 1);
+	await_stage();
+	expect(find_listed(of, &info) && info.timer == timer && info.started);
+	expect((info.open == 1) == (info.stats.busy_since_ns != 0));
+	act();
+	asynctimer_free_nowait(timer);
+	at_once = get(of->released);
+	hesitate();
+	released = get(of->released);
+	listed = find_listed(of, &info);
+	expect(!(listed && released));
+	if (listed)
+		expect(info.timer == timer && !info.started && info.open == 1 && info.number == 1);
+	eventually(get(of->released));
+	expect(!find_listed(of, &info));
+	if (at_once)
+		return RELEASED;
+	return listed ? LISTED_OPEN : LISTED_NO_MORE;
+}
+
+OWN_AND_SHARED(freed_it_is_listed_while_its_tick_is_open, "list/fire", HOUR, on_fire,
+	       .trial = list_fire, .pollers = 1, .observe = observe,
+	       .outcomes = { "freed, listed while open", "freed while open, gone by then",
+			     "released at once" })
+
+/* get_info/set_name: a copy is of one moment */
+
+static const char *const names[] = { "", "one-name-of-31-letters.........",
+				     "another-name-that-has-31-letter" };
+static unsigned named;
+
+static void rename_too(void)
+{
+	if (any(2))
+		briefly(get(acting));
+	hesitate();
+	expect(asynctimer_set_name(subject->timer, names[named]) == 1);
+}
+
+static unsigned info_name(void)
+{
+	enum { OLD_NAME, OLD_NAME_OPEN, NEW_NAME, NEW_NAME_OPEN };
+	unsigned before = named;
+	struct asynctimer_info info;
+	bool renamed;
+
+	reset(subject);
+	named = (named + 1 + any(2)) % 3;
+	engage();
+	expect(asynctimer_start_after(subject->timer, 0) == 1);
+	if (any(2))
+		await_stage();
+	act();
+	expect(asynctimer_get_info(subject->timer, sizeof(info), &info) == 0);
+	disengage();
+	renamed = strcmp(info.name, names[named]) == 0;
+	expect(renamed || strcmp(info.name, names[before]) == 0);
+	expect(info.timer == subject->timer && info.data == subject && info.started);
+	expect((info.open == 1) == (info.stats.busy_since_ns != 0));
+	eventually(get(subject->ended));
+	stop_for_good(subject, 1);
+	return 2 * renamed + (info.open == 1);
+}
+
+OWN_AND_SHARED(a_copy_is_of_one_moment, "get_info/set_name", HOUR, on_fire, .trial = info_name,
+	       .opponent = rename_too, .opponents = 1, .pollers = 1, .observe = observe,
+	       .outcomes = { "old name", "old name, tick open", "new name", "new name, tick open" })
 
 /* reactor_stop/run */
 
@@ -1661,6 +1815,110 @@ OWN_AND_SHARED(shutdown_waits_for_the_completion, "shutdown/complete", HOUR, on_
 	       .observe = observe,
 	       .outcomes = { "completed before", "waited for", "gave up" })
 
+/* shutdown/start: it is refused, or stopped, and nothing fires after that */
+
+static bool restarts;
+static int shut_result;
+
+static void start_until_shut(void)
+{
+	bool late;
+
+	hesitate();
+	late = get(shut.forbidden);
+	shut_result = restarts ? asynctimer_restart_after(shut.timer, any(2) * HOUR)
+			       : asynctimer_start_after(shut.timer, any(2) * HOUR);
+	expect(shut_result == -ESHUTDOWN || (shut_result == 1 && !late));
+	must(asynctimer_reactor_dispatch(reactor, 0));
+}
+
+static unsigned shutdown_start(void)
+{
+	enum { REFUSED, STOPPED, FIRED };
+	struct asynctimer_reactor *kept = begin_reactor(on_fire);
+
+	restarts = any(2);
+	if (restarts)
+		expect(asynctimer_start_after(shut.timer, HOUR) == 1);
+	set(acting, 1);
+	engage();
+	if (any(2))
+		briefly(get(shut.begun));
+	hesitate();
+	shut_down();
+	end_reactor(kept);
+	if (shut_result != 1)
+		return REFUSED;
+	return get(shut.begun) ? FIRED : STOPPED;
+}
+
+OWN_AND_SHARED(shut_down_it_starts_nothing, "shutdown/start", HOUR, on_fire,
+	       .trial = shutdown_start, .opponent = start_until_shut, .opponents = 1,
+	       .observe = observe,
+	       .outcomes = { "refused", "started, stopped", "started, fired" })
+
+/* advance/advance, on a virtual clock: one of two that meet is refused, and no tick is lost */
+
+static uint64_t advanced_ns;		/* by those that were not refused */
+
+static int advance(void)
+{
+	uint64_t by_ns = any(4);
+	int r;
+
+	hesitate();
+	r = asynctimer_reactor_advance(reactor, by_ns);
+	expect(r >= 0 || r == -EBUSY);
+	if (r >= 0)
+		__atomic_add_fetch(&advanced_ns, by_ns, __ATOMIC_SEQ_CST);
+	return r;
+}
+
+static int advance_result;
+
+static void advance_too(void)
+{
+	advance_result = advance();
+}
+
+static unsigned advance_advance(void)
+{
+	enum { BOTH, THE_ONE, THE_OTHER };
+	int r;
+
+	engage();
+	r = advance();
+	disengage();
+	expect(r >= 0 || advance_result >= 0);
+	expect(asynctimer_now_ns(subject->timer) == advanced_ns);
+	expect(get(subject->begun) == advanced_ns && get(subject->ended) == advanced_ns);
+	if (r >= 0 && advance_result >= 0)
+		return BOTH;
+	return r >= 0 ? THE_ONE : THE_OTHER;
+}
+
+START_TEST(of_two_that_advance_one_is_refused)
+{
+	static const struct hammer hammer = {
+		.name = "advance/advance", .trial = advance_advance, .opponent = advance_too,
+		.opponents = 1, .observe = observe,
+		.outcomes = { "both", "the one alone", "the other alone" },
+	};
+	struct asynctimer_reactor *kept = reactor;
+	struct subject at = { .timer = NULL };
+
+	must(asynctimer_reactor_new_virtual(&reactor));
+	shared = true;
+	subject = &at;
+	make(&at, 1, on_fire);
+	expect(asynctimer_start(at.timer) == 1);
+	set(acting, 1);
+	hammer_run(&hammer);
+	must(asynctimer_reactor_free(reactor));
+	reactor = kept;
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("races", stop_means_stopped_own, stop_means_stopped_shared,
@@ -1676,6 +1934,10 @@ int main(void)
 			 one_of_two_starts_counts_own, one_of_two_starts_counts_shared,
 			 set_interval_moves_the_grid_once_own,
 			 set_interval_moves_the_grid_once_shared,
+			 each_start_that_counts_has_one_tick_own,
+			 each_start_that_counts_has_one_tick_shared,
+			 a_stop_is_told_whether_the_one_tick_ran_own,
+			 a_stop_is_told_whether_the_one_tick_ran_shared,
 			 a_stop_wins_against_a_restart_own,
 			 a_stop_wins_against_a_restart_shared,
 			 a_restart_moves_the_tick_in_one_step_own,
@@ -1692,6 +1954,9 @@ int main(void)
 			 free_nowait_leaves_a_stop_that_waits_the_timer_shared,
 			 free_nowait_and_complete_release_once_own,
 			 free_nowait_and_complete_release_once_shared,
+			 freed_it_is_listed_while_its_tick_is_open_own,
+			 freed_it_is_listed_while_its_tick_is_open_shared,
+			 a_copy_is_of_one_moment_own, a_copy_is_of_one_moment_shared,
 			 reactor_stop_reaches_every_thread, a_slow_callback_delays_no_other_timer,
 			 of_two_runners_one_never_waits_for_the_other_own,
 			 of_two_runners_one_never_waits_for_the_other_shared,
@@ -1703,5 +1968,7 @@ int main(void)
 			 shutdown_waits_for_what_runs_and_nothing_runs_after_it_own,
 			 shutdown_waits_for_what_runs_and_nothing_runs_after_it_shared,
 			 shutdown_waits_for_the_completion_own,
-			 shutdown_waits_for_the_completion_shared);
+			 shutdown_waits_for_the_completion_shared,
+			 shut_down_it_starts_nothing_own, shut_down_it_starts_nothing_shared,
+			 of_two_that_advance_one_is_refused);
 }
