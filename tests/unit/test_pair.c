@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two timerfds of a clock are armed for, to the nanosecond. The clock stands
+ * still, an hour ahead of the kernel's, so neither of them fires by itself: the
+ * tests say when.
+ */
+#include "internal.h"
+#include "util.h"
+
+#define NEVER ASYNCTIMER__NEVER
+#define LEAD (100 * US)
+#define FLOOR (20 * US)		/* nothing is armed nearer than that */
+
+static uint64_t held_ns;	/* what all clocks show; 0: the time */
+static struct watched a, b, c;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	if (!held_ns)
+		return __real_clock_gettime(clock, ret);
+	*ret = asynctimer__timespec(held_ns);
+	return 0;
+}
+
+/* Returns the time. */
+static uint64_t hold(void)
+{
+	held_ns = now_mono() + HOUR;
+	return held_ns;
+}
+
+/* Check measures how long a test takes. */
+static void let_go(void)
+{
+	held_ns = 0;
+}
+
+static void start_after(struct watched *watched, uint64_t interval_ns, uint64_t delay_ns)
+{
+	watch_new_shared(watched, CLOCK_MONOTONIC, interval_ns, SCHEDULE, 0);
+	must(asynctimer_start_after(watched->timer, delay_ns));
+}
+
+static struct shared *shared(void)
+{
+	return &reactor->shared[asynctimer__clock_index(CLOCK_MONOTONIC)];
+}
+
+#define assert_armed(first_ns, second_ns)                                                          \
+	do {                                                                                       \
+		ck_assert_uint_eq(shared()->pair.armed_ns[0], (first_ns));                         \
+		ck_assert_uint_eq(shared()->pair.armed_ns[1], (second_ns));                        \
+	} while (0)
+
+/* Its time comes, epoll reports it, and what is due runs. */
+static void fire(unsigned which)
+{
+	held_ns = shared()->pair.armed_ns[which];
+	asynctimer__pair_event(shared(), which);
+	must(asynctimer_reactor_dispatch(reactor, 0));
+}
+
+START_TEST(one_is_armed_for_the_first_and_when_it_has_fired_the_other_for_the_second)
+{
+	uint64_t now_ns = hold();
+
+	start_after(&a, 10 * SECOND, SECOND);
+	assert_armed(now_ns + SECOND, NEVER);
+	start_after(&b, 10 * SECOND, 2 * SECOND);
+	assert_armed(now_ns + SECOND, NEVER);
+	fire(0);
+	assert_armed(now_ns + 2 * SECOND, now_ns + 11 * SECOND);
+	fire(0);
+	assert_armed(now_ns + 12 * SECOND, now_ns + 11 * SECOND);
+	fire(1);
+	assert_armed(now_ns + 12 * SECOND, now_ns + 21 * SECOND);
+	let_go();
+}
+END_TEST
+
+START_TEST(the_other_stays_armed_for_what_comes_later_than_the_second)
+{
+	uint64_t now_ns = hold();
+
+	start_after(&a, 10 * SECOND, SECOND);
+	start_after(&b, SECOND, 2 * SECOND);
+	fire(0);
+	assert_armed(now_ns + 2 * SECOND, now_ns + 3 * SECOND);
+	asynctimer_stop(b.timer);
+	/* What is armed for nothing any more counts until it has fired. */
+	fire(0);
+	assert_armed(now_ns + 21 * SECOND, now_ns + 3 * SECOND);
+	fire(1);
+	assert_armed(now_ns + 21 * SECOND, now_ns + 11 * SECOND);
+	b.restarted = true;
+	must(asynctimer_start_after(b.timer, SECOND));
+	assert_armed(now_ns + 4 * SECOND, now_ns + 11 * SECOND);
+	fire(0);
+	assert_armed(now_ns + 5 * SECOND, now_ns + 11 * SECOND);
+	ck_assert_uint_eq(b.callbacks, 1);
+	let_go();
+}
+END_TEST
+
+START_TEST(what_is_to_be_earlier_takes_the_one_whose_time_has_come)
+{
+	uint64_t now_ns = hold();
+
+	start_after(&a, 10 * SECOND, SECOND);
+	start_after(&b, 10 * SECOND, 500 * MS);
+	assert_armed(now_ns + SECOND, now_ns + 500 * MS);
+	held_ns = now_ns + 600 * MS;
+	asynctimer_stop(b.timer);
+	start_after(&c, 10 * SECOND, 100 * MS);
+	assert_armed(now_ns + SECOND, now_ns + 700 * MS);
+	let_go();
+}
+END_TEST
+
+START_TEST(what_is_to_be_earlier_takes_the_later_one)
+{
+	uint64_t now_ns = hold();
+
+	start_after(&a, 10 * SECOND, SECOND);
+	start_after(&b, 10 * SECOND, 500 * MS);
+	start_after(&c, 10 * SECOND, 100 * MS);
+	assert_armed(now_ns + 100 * MS, now_ns + 500 * MS);
+	let_go();
+}
+END_TEST
+
+START_TEST(what_is_due_needs_no_telling_while_an_edge_is_coming)
+{
+	hold();
+	start_after(&a, 10 * SECOND, SECOND);
+	start_after(&b, 10 * SECOND, 500 * MS);
+	for (unsigned which = 2; which-- > 0;) {
+		held_ns = shared()->pair.armed_ns[which];
+		ck_assert(!asynctimer__pair_arm(shared()));
+		asynctimer__pair_event(shared(), which);
+		ck_assert(asynctimer__pair_arm(shared()));
+	}
+	let_go();
+}
+END_TEST
+
+START_TEST(with_spinning_it_is_armed_ahead_by_the_lead)
+{
+	uint64_t now_ns = hold();
+
+	must(asynctimer_reactor_set_spin(reactor, MS));
+	reactor->spin.estimate_ns = LEAD;
+	start_after(&a, 10 * SECOND, SECOND);
+	assert_armed(now_ns + SECOND - LEAD, NEVER);
+	start_after(&b, 10 * SECOND, LEAD + FLOOR + 1);
+	assert_armed(now_ns + SECOND - LEAD, now_ns + FLOOR + 1);
+	/* So near it is not armed for: a thread need not wait. */
+	must(asynctimer_restart_after(b.timer, LEAD + FLOOR));
+	ck_assert(asynctimer__pair_arm(shared()));
+	let_go();
+}
+END_TEST
+
+START_TEST(with_spinning_and_nothing_due_ever_nothing_is_armed)
+{
+	hold();
+	watch_new_shared(&a, CLOCK_MONOTONIC, SECOND, SCHEDULE, 0);
+	must(asynctimer_reactor_set_spin(reactor, MS));
+	ck_assert(!asynctimer__pair_arm(shared()));
+	assert_armed(NEVER, NEVER);
+	let_go();
+}
+END_TEST
+
+START_TEST(either_can_be_early_until_it_has_fired_or_is_taken_back)
+{
+	uint64_t now_ns = hold();
+
+	watch_new_shared(&a, CLOCK_MONOTONIC, 10 * SECOND, SCHEDULE, 0);
+	asynctimer__pair_arm_early(shared());
+	assert_armed(now_ns + FLOOR, NEVER);
+	asynctimer__pair_arm_early(shared());
+	assert_armed(now_ns + FLOOR, NEVER);
+	ck_assert(asynctimer__pair_is_early(shared()));
+	asynctimer__pair_event(shared(), 0);
+	ck_assert(!asynctimer__pair_is_early(shared()));
+	must(asynctimer_start_after(a.timer, SECOND));
+	assert_armed(now_ns + SECOND, now_ns + 11 * SECOND);
+	asynctimer__pair_arm_early(shared());
+	assert_armed(now_ns + SECOND, now_ns + FLOOR);
+	ck_assert(asynctimer__pair_is_early(shared()));
+	ck_assert(!asynctimer__pair_arm(shared()));
+	assert_armed(now_ns + SECOND, now_ns + 11 * SECOND);
+	ck_assert(!asynctimer__pair_is_early(shared()));
+	let_go();
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("pair",
+			 one_is_armed_for_the_first_and_when_it_has_fired_the_other_for_the_second,
+			 the_other_stays_armed_for_what_comes_later_than_the_second,
+			 what_is_to_be_earlier_takes_the_one_whose_time_has_come,
+			 what_is_to_be_earlier_takes_the_later_one,
+			 what_is_due_needs_no_telling_while_an_edge_is_coming,
+			 with_spinning_it_is_armed_ahead_by_the_lead,
+			 with_spinning_and_nothing_due_ever_nothing_is_armed,
+			 either_can_be_early_until_it_has_fired_or_is_taken_back);
+}
