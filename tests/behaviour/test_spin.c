@@ -375,6 +375,22 @@ START_TEST(an_estimate_that_leaves_no_wait_shrinks_until_there_is_one)
 }
 END_TEST
 
+/* Or the next wake-up would be compared with a time long past. */
+START_TEST(on_each_clock_a_wake_up_is_compared_with_what_was_armed_for_once)
+{
+	spin_all_of(MS);
+	for (unsigned i = 0; i < 3; i++) {
+		struct watched watched = { .callbacks = 0 };
+
+		watch_new_shared(&watched, clocks[i], HOUR, SCHEDULE, 0);
+		must(asynctimer_start_after(watched.timer, 3 * MS));
+		dispatch_callbacks(&watched, 1);
+		ck_assert_uint_eq(reactor->shared[i].pair.fired_for_ns, ASYNCTIMER__NEVER);
+		asynctimer_free(watched.timer);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("spin", its_answers, nothing_is_early_whatever_else_there_is,
@@ -386,5 +402,6 @@ int main(void)
 			 a_clock_that_is_set_back_ends_it,
 			 of_two_threads_one_spins_and_the_other_waits,
 			 a_child_that_a_signal_handler_forks_meanwhile_leaves,
-			 an_estimate_that_leaves_no_wait_shrinks_until_there_is_one);
+			 an_estimate_that_leaves_no_wait_shrinks_until_there_is_one,
+			 on_each_clock_a_wake_up_is_compared_with_what_was_armed_for_once);
 }
