@@ -104,6 +104,27 @@ START_TEST(the_other_stays_armed_for_what_comes_later_than_the_second)
 }
 END_TEST
 
+/* With slack the end of a window comes second, too; nothing is armed ahead for that. */
+START_TEST(of_several_slacks_the_second_is_armed_for_unless_a_window_ends_before)
+{
+	static const uint64_t window_ends_after_ns[] = { HOUR, 21 * SECOND, 21 * SECOND - 1 };
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t now_ns = hold();
+
+		a = b = (struct watched){ .callbacks = 0 };
+		start_after(&a, 10 * SECOND, SECOND);
+		watch_new_shared(&b, CLOCK_MONOTONIC, HOUR, SCHEDULE, 1);
+		must(asynctimer_start_after(b.timer, window_ends_after_ns[i] - 1));
+		fire(0);
+		assert_armed(now_ns + 11 * SECOND, i < 2 ? now_ns + 21 * SECOND : NEVER);
+		let_go();
+		must(asynctimer_reactor_free(reactor));
+		must(asynctimer_reactor_new(&reactor));
+	}
+}
+END_TEST
+
 START_TEST(what_is_to_be_earlier_takes_the_one_whose_time_has_come)
 {
 	uint64_t now_ns = hold();
@@ -203,6 +224,7 @@ int main(void)
 	return RUN_TESTS("pair",
 			 one_is_armed_for_the_first_and_when_it_has_fired_the_other_for_the_second,
 			 the_other_stays_armed_for_what_comes_later_than_the_second,
+			 of_several_slacks_the_second_is_armed_for_unless_a_window_ends_before,
 			 what_is_to_be_earlier_takes_the_one_whose_time_has_come,
 			 what_is_to_be_earlier_takes_the_later_one,
 			 what_is_due_needs_no_telling_while_an_edge_is_coming,
