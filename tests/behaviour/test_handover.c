@@ -323,6 +323,33 @@ START_TEST(a_refused_call_has_told_nobody)
 }
 END_TEST
 
+static int is_told(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	(void)watched;
+	(void)tick;
+	ck_assert(is_readable(reactor));
+	/* As it would be if a call had been refused. */
+	ck_assert(!reactor->retry);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(without_a_pair_a_host_is_told_by_the_eventfd_at_once)
+{
+	struct watched first = { .then = is_told };
+	struct watched second = { .callbacks = 0 };
+
+	must(asynctimer_reactor_fd(reactor));
+	watch_new(&first, CLOCK_MONOTONIC, HOUR, SCHEDULE);
+	watch_new(&second, CLOCK_MONOTONIC, HOUR, SCHEDULE);
+	must(asynctimer_start_after(first.timer, 0));
+	await(expired() == 1);
+	must(asynctimer_start_after(second.timer, 0));
+	await(expired() == 2);
+	ck_assert_int_eq(dispatch(0), 2);
+	ck_assert_uint_eq(first.callbacks, 1);
+}
+END_TEST
+
 int main(void)
 {
 	/* OWN: each has an event of its own. SHARED: which have to be armed to tell. */
@@ -335,5 +362,6 @@ int main(void)
 		REAL(a_host_that_polls_runs_what_is_due_behind_a_callback_that_hangs),
 		REAL(an_edge_triggered_host_runs_what_is_due_behind_a_callback_that_hangs),
 		REAL(a_host_that_comes_runs_what_is_due_behind_a_callback_that_hangs),
-		SHARED(a_refused_call_has_told_nobody));
+		SHARED(a_refused_call_has_told_nobody),
+		OWN(without_a_pair_a_host_is_told_by_the_eventfd_at_once));
 }
