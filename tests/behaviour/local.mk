@@ -28,7 +28,7 @@ probe_sources = %D%/probe.c %D%/probe.h
 %C%_test_interval_LDADD = $(unit_libs)
 %C%_test_lifetime_LDADD = $(internal_libs)
 %C%_test_names_LDADD = $(internal_libs)
-%C%_test_names_LDFLAGS = -Wl,--wrap=malloc -Wl,--wrap=tsearch
+%C%_test_names_LDFLAGS = -Wl,--wrap=malloc -Wl,--wrap=free -Wl,--wrap=tsearch
 %C%_test_once_LDADD = $(internal_libs)
 %C%_test_policy_SOURCES = %D%/test_policy.c $(probe_sources)
 %C%_test_policy_LDADD = $(unit_libs)

@@ -10,6 +10,7 @@
 static volatile bool in_library;	/* Check allocates too */
 static bool no_malloc, no_tsearch;
 static unsigned mallocs;
+static void *allocated;		/* the last, until it is freed */
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
@@ -18,7 +19,17 @@ void *__wrap_malloc(size_t size)
 	if (!in_library)
 		return __real_malloc(size);
 	mallocs++;
-	return no_malloc ? NULL : __real_malloc(size);
+	allocated = no_malloc ? NULL : __real_malloc(size);
+	return allocated;
+}
+
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+void __wrap_free(void *memory)
+{
+	if (memory && memory == allocated)
+		allocated = NULL;
+	__real_free(memory);
 }
 
 void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
@@ -272,6 +283,16 @@ START_TEST(a_tracer_that_listens_changes_nothing)
 }
 END_TEST
 
+START_TEST(a_reactor_that_is_freed_takes_all_names_along)
+{
+	must(set_name(timer_new(), "a"));
+	ck_assert_ptr_nonnull(allocated);
+	ck_assert_int_eq(asynctimer_reactor_free(reactor), 0);
+	reactor = NULL;
+	ck_assert_ptr_null(allocated);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("names", set_name_says_whether_it_changed_the_name, the_name_is_copied,
@@ -280,5 +301,6 @@ int main(void)
 			 a_timer_in_the_memory_of_a_named_one_has_no_name,
 			 freed_with_its_tick_deferred_a_timer_takes_its_name_along_in_the_end,
 			 a_timer_can_be_named_in_its_own_callback, without_memory_nothing_changes,
-			 to_rename_takes_no_memory, a_tracer_that_listens_changes_nothing);
+			 to_rename_takes_no_memory, a_tracer_that_listens_changes_nothing,
+			 a_reactor_that_is_freed_takes_all_names_along);
 }
