@@ -391,6 +391,24 @@ START_TEST(on_each_clock_a_wake_up_is_compared_with_what_was_armed_for_once)
 }
 END_TEST
 
+/* Of a wake-up and the spin after it one counts, not both. */
+START_TEST(a_tick_lowers_the_estimate_by_one_step_at_most)
+{
+	struct watched watched = { .callbacks = 0 };
+
+	spin_all_of(MS);
+	watch_new_shared(&watched, CLOCK_MONOTONIC, HOUR, SCHEDULE, 0);
+	while (!flag_get(&spins)) {
+		watched.restarted = true;
+		asynctimer_stop(watched.timer);
+		reactor->spin.estimate_ns = MS;
+		must(asynctimer_start_after(watched.timer, 3 * MS));
+		dispatch_callbacks(&watched, watched.callbacks + 1);
+		ck_assert_uint_ge(reactor->spin.estimate_ns, MS - MS / 400);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("spin", its_answers, nothing_is_early_whatever_else_there_is,
@@ -403,5 +421,6 @@ int main(void)
 			 of_two_threads_one_spins_and_the_other_waits,
 			 a_child_that_a_signal_handler_forks_meanwhile_leaves,
 			 an_estimate_that_leaves_no_wait_shrinks_until_there_is_one,
-			 on_each_clock_a_wake_up_is_compared_with_what_was_armed_for_once);
+			 on_each_clock_a_wake_up_is_compared_with_what_was_armed_for_once,
+			 a_tick_lowers_the_estimate_by_one_step_at_most);
 }
