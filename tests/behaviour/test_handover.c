@@ -350,6 +350,38 @@ START_TEST(without_a_pair_a_host_is_told_by_the_eventfd_at_once)
 }
 END_TEST
 
+/* It would be handed over to for ever. */
+START_TEST(a_thread_that_calls_anything_else_does_not_count_as_waiting)
+{
+	struct asynctimer_reactor_stats reactor_stats;
+	struct asynctimer_stats stats;
+	struct asynctimer_info info;
+	struct watched watched = { .callbacks = 0 };
+
+	watch_new(&watched, CLOCK_MONOTONIC, HOUR, SCHEDULE);
+	must(asynctimer_set_name(watched.timer, "a"));
+	must(asynctimer_set_error_handler(watched.timer, NULL));
+	must(asynctimer_set_interval(watched.timer, 2 * HOUR));
+	must(asynctimer_start(watched.timer));
+	must(asynctimer_restart_after(watched.timer, HOUR));
+	must(asynctimer_is_started(watched.timer));
+	asynctimer_next_due_ns(watched.timer);
+	must(asynctimer_get_stats(watched.timer, &stats));
+	must(asynctimer_get_info(watched.timer, sizeof(info), &info));
+	must(asynctimer_reactor_list(reactor, 1, sizeof(info), &info));
+	must(asynctimer_reactor_get_stats(reactor, sizeof(reactor_stats), &reactor_stats));
+	must(asynctimer_reactor_set_spin(reactor, 0));
+	must(asynctimer_reactor_fd(reactor));
+	must(asynctimer_reactor_restart(reactor));
+	must(asynctimer_stop_nowait(watched.timer));
+	must(asynctimer_stop(watched.timer));
+	must(dispatch(0));
+	asynctimer_free(watched.timer);
+	must(asynctimer_reactor_shutdown(reactor, 0));
+	ck_assert_int_eq(waiting(), 0);
+}
+END_TEST
+
 int main(void)
 {
 	/* OWN: each has an event of its own. SHARED: which have to be armed to tell. */
@@ -363,5 +395,6 @@ int main(void)
 		REAL(an_edge_triggered_host_runs_what_is_due_behind_a_callback_that_hangs),
 		REAL(a_host_that_comes_runs_what_is_due_behind_a_callback_that_hangs),
 		SHARED(a_refused_call_has_told_nobody),
-		OWN(without_a_pair_a_host_is_told_by_the_eventfd_at_once));
+		OWN(without_a_pair_a_host_is_told_by_the_eventfd_at_once),
+		REAL(a_thread_that_calls_anything_else_does_not_count_as_waiting));
 }
