@@ -493,6 +493,18 @@ START_TEST(null_is_answered_everywhere)
 }
 END_TEST
 
+START_TEST(a_stop_of_the_reactor_keeps_errno_for_who_was_interrupted)
+{
+	fail_once(WRAP_WRITE, 1, EINTR);
+	errno = ENOTTY;
+	wrap_inside = true;
+	asynctimer_reactor_stop(reactor);
+	wrap_inside = false;
+	ck_assert_int_eq(errno, ENOTTY);
+	ck_assert_uint_eq(wrap_end(), 1);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("errors",
@@ -508,5 +520,6 @@ int main(void)
 			 start_stop_and_ticks_acquire_nothing,
 			 new_refuses_what_it_does_not_know,
 			 a_refused_argument_changes_nothing,
-			 null_is_answered_everywhere);
+			 null_is_answered_everywhere,
+			 a_stop_of_the_reactor_keeps_errno_for_who_was_interrupted);
 }

@@ -4,6 +4,9 @@
  * still, an hour ahead of the kernel's, so neither of them fires by itself: the
  * tests say when.
  */
+#include <errno.h>
+#include <unistd.h>
+
 #include "internal.h"
 #include "util.h"
 
@@ -22,6 +25,19 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 		return __real_clock_gettime(clock, ret);
 	*ret = asynctimer__timespec(held_ns);
 	return 0;
+}
+
+static bool was_set;		/* says the next read of a timerfd */
+
+ssize_t __real_read(int fd, void *ret, size_t size);
+ssize_t __wrap_read(int fd, void *ret, size_t size);
+ssize_t __wrap_read(int fd, void *ret, size_t size)
+{
+	if (!was_set || fd == reactor->event_fd)
+		return __real_read(fd, ret, size);
+	was_set = false;
+	errno = ECANCELED;
+	return -1;
 }
 
 /* Returns the time. */
@@ -219,6 +235,27 @@ START_TEST(either_can_be_early_until_it_has_fired_or_is_taken_back)
 }
 END_TEST
 
+START_TEST(an_event_of_a_clock_that_was_set_back_brings_its_timers_back)
+{
+	struct shared *real = &reactor->shared[asynctimer__clock_index(CLOCK_REALTIME)];
+	uint64_t now_ns = hold();
+
+	watch_new_shared(&a, CLOCK_REALTIME, 10 * SECOND, SCHEDULE, 0);
+	must(asynctimer_start_after(a.timer, SECOND));
+	held_ns = real->pair.armed_ns[0];
+	asynctimer__pair_event(real, 0);
+	must(asynctimer_reactor_dispatch(reactor, 0));
+	ck_assert_uint_eq(a.callbacks, 1);
+	held_ns = now_ns - 100 * SECOND;
+	asynctimer__pair_event(real, 0);
+	ck_assert_uint_eq(asynctimer_next_due_ns(a.timer), now_ns + 11 * SECOND);
+	was_set = true;
+	asynctimer__pair_event(real, 0);
+	ck_assert_uint_eq(asynctimer_next_due_ns(a.timer), now_ns - 99 * SECOND);
+	let_go();
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("pair",
@@ -230,5 +267,6 @@ int main(void)
 			 what_is_due_needs_no_telling_while_an_edge_is_coming,
 			 with_spinning_it_is_armed_ahead_by_the_lead,
 			 with_spinning_and_nothing_due_ever_nothing_is_armed,
-			 either_can_be_early_until_it_has_fired_or_is_taken_back);
+			 either_can_be_early_until_it_has_fired_or_is_taken_back,
+			 an_event_of_a_clock_that_was_set_back_brings_its_timers_back);
 }

@@ -373,6 +373,8 @@ static void takes_0_and_looks_again(void)
 	machine_id = "uninitialized\n";
 	expect_in_child(asynctimer__perturbation_ns() == 0);
 	expect_in_child(opened == 4);
+	boot_id = "00000000-0000-0000-0000-000000000000, and far more than an id has\n";
+	expect_in_child(asynctimer__perturbation_ns() == 0);
 	boot_id = "00000000-0000-0000-0000-000000000000\n";
 	takes_the_machine_id();
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a tick is late, and which timer is to blame: arithmetic, with times that are small numbers. */
+#include "lag.h"
+#include "util.h"
+
+static struct asynctimer *const a = (struct asynctimer *)"a";
+static struct asynctimer *const b = (struct asynctimer *)"b";
+static struct asynctimer *const c = (struct asynctimer *)"c";
+
+/* By how much the tick is behind, and behind whom. */
+#define assert_behind(lag, timer, due_ns, now_ns, behind_ns, whom)                                 \
+	do {                                                                                       \
+		struct asynctimer *blamed;                                                         \
+                                                                                                   \
+		ck_assert_uint_eq(asynctimer__lag_claim(lag, timer, due_ns, now_ns, &blamed),      \
+				  behind_ns);                                                      \
+		ck_assert_ptr_eq(blamed, whom);                                                    \
+	} while (0)
+
+START_TEST(a_wait_explains_the_first_tick_after_it_alone)
+{
+	struct lag lag = { .begun = true, .waited = true };
+
+	assert_behind(&lag, a, 10, 10, 0, NULL);
+	asynctimer__lag_ran(&lag, a, 10, 20);
+	assert_behind(&lag, b, 20, 25, 0, NULL);
+	asynctimer__lag_ran(&lag, b, 5, 30);
+	/* Due while a's callback ran. */
+	assert_behind(&lag, c, 15, 30, 15, a);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("lag", a_wait_explains_the_first_tick_after_it_alone);
+}
