@@ -549,6 +549,24 @@ START_TEST(lists_empty_and_fill_again)
 }
 END_TEST
 
+START_TEST(an_emptied_list_takes_what_fits_before_the_next)
+{
+	struct node nodes[] = { { .due_ns = 100 }, { .due_ns = 50 }, { .due_ns = 70 }, { .due_ns = 60 } };
+	struct queue queue = { 0 };
+
+	require(reserve(&queue, 4) == 0);
+	for (uint32_t i = 0; i < 4; i++) {
+		nodes[i].arm_seq = i;
+		asynctimer__queue_put(&queue, &nodes[i]);
+		if (i == 1)
+			asynctimer__queue_remove(&queue, &nodes[0]);
+	}
+	check_queue(&queue, 3);
+	require(queue.lists_used == 2);
+	discard(&queue);
+}
+END_TEST
+
 START_TEST(an_empty_queue_has_nothing)
 {
 	struct queue queue = { 0 };
@@ -718,6 +736,7 @@ int main(void)
 			 one_interval_needs_one_list, sixteen_intervals_need_few_lists,
 			 all_intervals_different, endless_stop_and_start,
 			 stop_and_start_of_one_leaves_no_trace, lists_empty_and_fill_again,
+			 an_emptied_list_takes_what_fits_before_the_next,
 			 an_empty_queue_has_nothing, reserve_gives_room_back,
 			 room_grows_by_more_than_one_at_a_time,
 			 a_last_list_keeps_its_room_however_few_nodes_there_are,
