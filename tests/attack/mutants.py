@@ -32,6 +32,7 @@ BASELINE_LIMIT = 600  # seconds without progress
 # A reason that begins so is of a mutant that tests kill, but not in every run.
 ONLY_A_SET_CLOCK = "Only a set clock shows it"
 ONLY_ASAN = "Only AddressSanitizer shows it"
+ONLY_BPFTRACE = "Only bpftrace shows it"  # which none of the tests that are run here starts
 Mutant = collections.namedtuple("Mutant", "number file line key old new change")
 
 OPERATORS = {
@@ -471,7 +472,7 @@ def main():
                    or (arguments.clock_tests and reasons[m.key].startswith(ONLY_A_SET_CLOCK))
                    or ("address" in arguments.cflags and reasons[m.key].startswith(ONLY_ASAN))]
     wrong = [m for m, verdict in verdicts.items() if verdict.startswith("killed") and m.key in reasons
-             and not reasons[m.key].startswith((ONLY_A_SET_CLOCK, ONLY_ASAN))]
+             and not reasons[m.key].startswith((ONLY_A_SET_CLOCK, ONLY_ASAN, ONLY_BPFTRACE))]
     print(f"{kinds['killed']} killed, {kinds['SURVIVED']} survived, {kinds['same code']} the same code, "
           f"{kinds['does not compile']} did not compile; {len(unexplained)} that survived are not explained")
     for mutant in unexplained:
