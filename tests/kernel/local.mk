@@ -31,3 +31,18 @@ all_but_clock = $(all_but_shared_clock:%D%/test_clock.log=)
 $(facts_log): $(all_but_facts)
 $(shared_clock_log): $(all_but_shared_clock)
 $(clock_log): $(all_but_clock)
+
+# Other kernels than this machine's, under qemu: KERNELS are packages of Debian, PACKAGE or
+# PACKAGE/SUITE, or files; what they run is KERNEL_TESTS.
+KERNELS = linux-image-cloud-amd64/bullseye linux-image-cloud-amd64/bookworm \
+	linux-image-rt-amd64/bookworm linux-image-cloud-amd64/bookworm-backports \
+	linux-image-cloud-amd64/sid linux-image-rt-amd64/sid
+if HAVE_CHECK
+qemu_tests = $(unit_tests) tests/attack/test_world
+endif
+KERNEL_TESTS = %D%/kernel_facts $(qemu_tests)
+check-kernels: $(KERNEL_TESTS)
+	srcdir='$(srcdir)' KERNELS='$(KERNELS)' \
+		$(SHELL) $(srcdir)/%D%/run-qemu $(KERNEL_TESTS) || test $$? = 77
+.PHONY: check-kernels
+kernel_dist = %D%/run-qemu %D%/qemu-init.sh
