@@ -25,7 +25,9 @@ FUZZ_CC = clang
 FUZZ_CFLAGS = -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 FUZZ_TIME = 60
 FUZZ_RUNS = -1
-fuzz_sources = %D%/fuzz/fuzz.h %D%/fuzz/fuzz_model.c %D%/fuzz/fuzz_model.h %D%/fuzz/fuzz_timers.c
+fuzz_both_sources = %D%/fuzz/fuzz_both.c %D%/fuzz/fuzz_both.h %D%/fuzz/fuzz_model.c \
+	%D%/fuzz/fuzz_model.h
+fuzz_sources = %D%/fuzz/fuzz.h %D%/fuzz/fuzz_timers.c $(fuzz_both_sources)
 %C%_fuzz_replay_SOURCES = %D%/fuzz/replay.c $(fuzz_sources)
 fuzz:
 	@$(MKDIR_P) %D%/fuzz fuzz-corpus

@@ -3,7 +3,6 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,12 +10,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-extern bool fuzz_verbose;		/* print operations as they are done */
 extern uint64_t fuzz_operations;	/* done so far */
 extern uint64_t fuzz_callbacks;
-
-/* Called when library and model differ, after the trace was printed. Does not return. */
-extern void (*fuzz_differs)(void);
 
 /* Prints how much was done; a line for the table ASYNCTIMER_TABLE, if that is set. */
 void fuzz_report(unsigned violations);

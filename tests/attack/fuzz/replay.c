@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "fuzz_both.h"
 
 #define LONGEST 16384
 
@@ -78,7 +79,7 @@ int main(int argc, char **argv)
 	int option;
 
 	seed = 1;
-	fuzz_differs = differs;
+	both_differs = differs;
 	while ((option = getopt_long(argc, argv, "s:r:v", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
@@ -88,7 +89,7 @@ int main(int argc, char **argv)
 			runs = strtoull(optarg, NULL, 0);
 			break;
 		case 'v':
-			fuzz_verbose = true;
+			both.verbose = true;
 			break;
 		default:
 			fprintf(stderr, "usage: replay [-v] [--seed N] [--runs N] [FILE...]\n");
