@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
 # Attacks on the promises: races, faults, a hostile world, a soak, random calls against a model of
-# the promises, two models of the code, and bugs that are planted for the tests to find.
+# the promises and all short sequences of calls, two models of the code, and bugs that are planted
+# for the tests to find.
 attack_programs = %D%/fuzz/replay %D%/soak
 attack_scripts = %D%/test_model.sh %D%/test_fuzz.sh %D%/test_inject.sh %D%/test_mutants.sh
 attack_dist = %D%/bugs %D%/fuzz/corpus %D%/model/run %D%/model/stop.pml \
 	%D%/model/wake.pml %D%/mutants %D%/mutants.py %D%/reliability.sh
 %C%_soak_SOURCES = %D%/soak.c $(witness_sources)
 if HAVE_CHECK
-attack_tests = %D%/test_faults %D%/test_races %D%/test_world
+attack_tests = %D%/test_explore %D%/test_faults %D%/test_races %D%/test_world
 endif
+%C%_test_explore_SOURCES = %D%/test_explore.c %D%/explore_memory.c $(fuzz_both_sources)
+%C%_test_explore_LDADD = tests/support/libinternal.la
+%C%_test_explore_LDFLAGS = -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=munmap \
+	-Wl,--wrap=madvise -Wl,--wrap=mprotect
 %C%_test_faults_SOURCES = %D%/test_faults.c $(wrap_sources)
 %C%_test_faults_LDADD = tests/support/libinternal.la
 %C%_test_faults_LDFLAGS = $(wrap_flags)

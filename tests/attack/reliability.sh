@@ -41,6 +41,7 @@ attack tests/attack/test_faults
 attack "$srcdir/tests/attack/test_inject.sh"
 attack tests/attack/fuzz/replay --seed "$ASYNCTIMER_SEED" --runs $runs \
 	"$srcdir"/tests/attack/fuzz/corpus/*
+attack tests/attack/test_explore
 attack tests/behaviour/test_virtual
 attack "$srcdir/tests/unit/test_schedule_states.sh"
 attack tests/attack/test_world

@@ -55,13 +55,18 @@ static void print_number(uint64_t number)
 		fprintf(stderr, U, number);
 }
 
-static void differs(const char *what, uint64_t got, uint64_t expected)
+void both_print(void)
 {
 	uint64_t from = trace_count > TRACE ? trace_count - TRACE : 0;
 
 	fprintf(stderr, "the operations%s:\n", from ? ", but for the first" : "");
 	for (; from < trace_count && !both.verbose; from++)
 		print_trace(&traced[from % TRACE]);
+}
+
+static void differs(const char *what, uint64_t got, uint64_t expected)
+{
+	both_print();
 	fprintf(stderr, "%s: ", what);
 	print_number(got);
 	fprintf(stderr, ", but the model says ");

@@ -3,7 +3,7 @@
  * The library and its model, side by side on the virtual clock. Each operation is
  * done on the model, then on the library, and whatever the library returns or
  * calls must be what the model says. Who drives them says which operations, and
- * what callbacks, handlers and releases do: fuzz_timers.c, explore.c.
+ * what callbacks, handlers and releases do: fuzz_timers.c, test_explore.c.
  */
 #ifndef FUZZ_BOTH_H
 #define FUZZ_BOTH_H
@@ -75,6 +75,9 @@ void both_reactor_new(void);
 void both_reactor_free(void);	/* both.reactor is NULL then, if that was not refused */
 void both_unsupported(void);	/* run and the like, on a virtual reactor */
 void both_refused(const struct model_timer *timer); /* arguments that are; timer may be NULL */
+
+/* Prints the operations since the last both_begin, those that have not returned included. */
+void both_print(void);
 
 /* Nothing that the model waits for has been left out: so it must be after each operation. */
 void both_expect_no_call(void);

@@ -657,6 +657,7 @@ struct model_timer *model_next(struct model *model, struct asynctimer_tick *ret)
 			timer->open = true;
 			timer->running = true;
 			timer->ended = false;
+			timer->result = 0;
 			timer->dispatched = true;
 			timer->begun_ns = model_now_ns(model, timer);
 			timer->running_ns = timer->begun_ns;
@@ -784,4 +785,120 @@ int model_reactor_free(struct model *model)
 		return -EBUSY;
 	model->freeing = true;
 	return 0;
+}
+
+/* How many armed timers go before it where due times are equal. */
+static uint64_t rank_of(const struct model *model, const struct model_timer *timer)
+{
+	uint64_t rank = 0;
+
+	for (unsigned i = 0; i < model->timers; i++)
+		rank += is_armed(&model->timer[i]) && model->timer[i].order < timer->order;
+	return rank;
+}
+
+static size_t started_state(const struct model *model, const struct model_timer *timer,
+			    uint64_t *ret)
+{
+	uint64_t now_ns = model_now_ns(model, timer);
+	size_t n = 0;
+
+	ret[n++] = is_armed(timer) ? rank_of(model, timer) : MODEL_NEVER;
+	if (is_schedule(timer)) {
+		ret[n++] = timer->next_ns - now_ns;
+		ret[n++] = timer->skipped_busy;
+		ret[n++] = timer->under_way;
+		/* Under way, the next point says where the grid is. */
+		ret[n++] = timer->under_way ? 0 : timer->anchor_ns - now_ns;
+		ret[n++] = timer->under_way ? 0 : timer->first;
+		return n;
+	}
+	ret[n++] = timer->asked_ns != MODEL_NEVER;
+	if (timer->asked_ns != MODEL_NEVER)
+		ret[n++] = timer->asked_ns - now_ns;
+	else if (timer->policy == ASYNCTIMER_ONCE || !timer->open)
+		ret[n++] = timer->from_ns - now_ns;
+	ret[n++] = timer->not_before_ns > due_ns(timer) ? timer->not_before_ns - now_ns : 0;
+	return n;
+}
+
+static size_t timer_state(const struct model *model, const struct model_timer *timer, uint64_t *ret)
+{
+	size_t n = 0;
+
+	ret[n++] = timer->alive;
+	if (!timer->alive)
+		return n;
+	ret[n++] = timer->freed | timer->started << 1 | timer->open << 2 | timer->running << 3 |
+		   timer->release << 4;
+	ret[n++] = (uint64_t)timer->policy;
+	ret[n++] = timer->which;
+	ret[n++] = timer->interval_ns;
+	ret[n++] = timer->slack_ns;
+	ret[n++] = timer->handler;
+	if (timer->running) {
+		ret[n++] = timer->ended;
+		ret[n++] = timer->ended ? (uint64_t)timer->result : 0;
+		ret[n++] = timer->dispatched;
+		ret[n++] = timer->dispatched ? model_now_ns(model, timer) - timer->begun_ns : 0;
+	}
+	if (timer->started)
+		n += started_state(model, timer, ret + n);
+	return n;
+}
+
+/* How long ago that was, on each clock. */
+static size_t ago(const struct model *model, const uint64_t then_ns[], uint64_t *ret)
+{
+	for (unsigned i = 0; i < MODEL_CLOCKS; i++)
+		ret[i] = model->now_ns[i] - then_ns[i];
+	return MODEL_CLOCKS;
+}
+
+/* Of the callbacks of the timer, or of all that are gone (NULL), the last and the first longest. */
+static size_t callbacks_state(const struct model *model, const struct model_timer *timer,
+			      uint64_t *ret)
+{
+	const struct callback *last = NULL, *longest = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < model->callbacks; i++) {
+		if (callbacks[i].timer != timer)
+			continue;
+		last = &callbacks[i];
+		if (!longest || callbacks[i].duration_ns > longest->duration_ns)
+			longest = &callbacks[i];
+	}
+	ret[n++] = last != NULL;
+	if (!last)
+		return n;
+	ret[n++] = (uint64_t)(callbacks + model->callbacks - last);
+	ret[n++] = model->advance - last->advance < 2 ? model->advance - last->advance : 2;
+	n += ago(model, last->end_ns, ret + n);
+	ret[n++] = (uint64_t)(callbacks + model->callbacks - longest);
+	ret[n++] = longest->duration_ns;
+	n += ago(model, longest->end_ns, ret + n);
+	return n;
+}
+
+size_t model_state(const struct model *model, uint64_t *ret)
+{
+	size_t n = 0;
+
+	ret[n++] = model->stopped | model->shut << 1 | model->advances << 2 | model->begun << 3 |
+		   model->set_since << 4;
+	ret[n++] = model->inside;
+	if (model->advances) {
+		ret[n++] = model->target_ns - model->now_ns[MODEL_MONOTONIC];
+		ret[n++] = model->awake | model->ran_now << 1;
+		n += ago(model, model->until_ns, ret + n);
+	}
+	if (model->begun)
+		n += ago(model, model->base_ns, ret + n);
+	n += callbacks_state(model, NULL, ret + n);
+	for (unsigned i = 0; i < model->timers; i++) {
+		n += timer_state(model, &model->timer[i], ret + n);
+		n += callbacks_state(model, &model->timer[i], ret + n);
+	}
+	return n;
 }

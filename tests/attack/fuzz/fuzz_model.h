@@ -151,6 +151,15 @@ bool model_is_listed(const struct model_timer *timer);
 /* A new reactor, in place of one that was freed. */
 void model_reactor_new(struct model *model);
 
+/*
+ * All that decides what is still to come, as words in ret; returns how many. Times
+ * are counted from what the timer's clock shows, and orders are ranks. What is only
+ * counted, as statistics and tick numbers are, is left out. Models of equal words go
+ * on equally, but for those, and where a clock's beginning, end or spots are near.
+ */
+#define MODEL_STATE_WORDS(timers) (32 * ((timers) + 1) + 16)
+size_t model_state(const struct model *model, uint64_t *ret);
+
 /* 0: from here on every timer's release shall be called, in any order. */
 int model_reactor_free(struct model *model);
 
