@@ -560,6 +560,7 @@ START_TEST(of_many_slacks_some_are_exact_and_the_others_rounded_down)
 {
 	const struct shared *shared = &reactor->shared[0];
 	uint64_t slack_ns = HOUR / 2;
+	unsigned groups;
 
 	for (unsigned i = 0; i < 64; i++)
 		expect_slack(quick_new(CLOCK_MONOTONIC, HOUR, i * 999983), i * 999983, i * 999983);
@@ -569,6 +570,12 @@ START_TEST(of_many_slacks_some_are_exact_and_the_others_rounded_down)
 			     slack_ns);
 	}
 	ck_assert_uint_le(shared->groups, 64 + 64 * 8);
+	/* Those that are rounded to the same share it. */
+	slack_ns = HOUR / 2 + 1;
+	groups = shared->groups;
+	for (unsigned i = 0; i < 3; i++)
+		expect_slack(quick_new(CLOCK_MONOTONIC, HOUR, slack_ns), slack_ns - slack_ns / 8, slack_ns);
+	ck_assert_uint_le(shared->groups, groups + 1);
 	/* One of the first is found as it is. */
 	expect_slack(quick_new(CLOCK_MONOTONIC, HOUR, 62 * 999983), 62 * 999983, 62 * 999983);
 }

@@ -1316,6 +1316,25 @@ static int advance_too_far(struct kept *kept, const struct asynctimer_tick *tick
 	return 0;
 }
 
+static int take_20_ns(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	(void)watched;
+	(void)tick;
+	ck_assert_int_eq(asynctimer_reactor_advance(reactor, 20), 0);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(a_callback_may_take_time_however_near_the_end_it_is_advanced_to)
+{
+	struct watched watched = { .then = take_20_ns };
+
+	use_virtual_reactor();
+	watch_new(&watched, CLOCK_MONOTONIC, HOUR, ONCE);
+	must(asynctimer_start_after(watched.timer, 5));
+	ck_assert_int_eq(advance_to((UINT64_C(1) << 63) - 10), 1);
+}
+END_TEST
+
 START_TEST(advance_does_not_pass_two_to_the_sixty_third)
 {
 	struct kept kept;
@@ -1509,6 +1528,7 @@ int main(void)
 			 advance_ends_where_asked_and_counts_callbacks,
 			 what_a_callback_makes_due_beyond_the_target_waits_whatever_else_runs,
 			 a_callbacks_own_advance_moves_the_clock_and_runs_nothing,
+			 a_callback_may_take_time_however_near_the_end_it_is_advanced_to,
 			 advance_does_not_pass_two_to_the_sixty_third,
 			 another_thread_cannot_advance_meanwhile,
 			 reactor_stop_ends_it_with_the_clock_where_it_is,

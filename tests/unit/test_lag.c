@@ -30,7 +30,25 @@ START_TEST(a_wait_explains_the_first_tick_after_it_alone)
 }
 END_TEST
 
+START_TEST(on_another_clock_the_same_timers_are_to_blame)
+{
+	struct lag lag = { .begun = true };
+
+	asynctimer__lag_ran(&lag, a, 10, 10);
+	asynctimer__lag_ran(&lag, b, 8, 18);
+	asynctimer__lag_ran(&lag, c, 1, 19);
+	asynctimer__lag_shift(&lag, 1, 1000);
+	/* Not behind itself, and b took longer than c. */
+	assert_behind(&lag, a, 1012, 1019, 7, b);
+	assert_behind(&lag, b, 1005, 1019, 14, a);
+	assert_behind(&lag, c, 1009, 1019, 9, a);
+	assert_behind(&lag, c, 1011, 1019, 7, b);
+	assert_behind(&lag, NULL, 1018, 1019, 1, c);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("lag", a_wait_explains_the_first_tick_after_it_alone);
+	return RUN_TESTS("lag", a_wait_explains_the_first_tick_after_it_alone,
+			 on_another_clock_the_same_timers_are_to_blame);
 }

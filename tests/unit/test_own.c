@@ -109,6 +109,7 @@ START_TEST(a_count_ahead_of_the_clock_is_not_believed_and_it_is_armed_anew)
 	ck_assert_uint_eq(watched.last.number, 1);
 	ck_assert_uint_eq(settimes, 1);
 	ck_assert_uint_eq(armed_ns, now_ns + SECOND + INTERVAL);
+	ck_assert(!reactor->retry);
 	let_go();
 }
 END_TEST

@@ -183,6 +183,16 @@ START_TEST(what_is_due_needs_no_telling_while_an_edge_is_coming)
 }
 END_TEST
 
+START_TEST(what_a_start_outside_makes_due_is_told_at_once)
+{
+	hold();
+	start_after(&a, 10 * SECOND, 0);
+	ck_assert(reactor->woken);
+	assert_armed(NEVER, NEVER);
+	let_go();
+}
+END_TEST
+
 START_TEST(with_spinning_it_is_armed_ahead_by_the_lead)
 {
 	uint64_t now_ns = hold();
@@ -265,6 +275,7 @@ int main(void)
 			 what_is_to_be_earlier_takes_the_one_whose_time_has_come,
 			 what_is_to_be_earlier_takes_the_later_one,
 			 what_is_due_needs_no_telling_while_an_edge_is_coming,
+			 what_a_start_outside_makes_due_is_told_at_once,
 			 with_spinning_it_is_armed_ahead_by_the_lead,
 			 with_spinning_and_nothing_due_ever_nothing_is_armed,
 			 either_can_be_early_until_it_has_fired_or_is_taken_back,
