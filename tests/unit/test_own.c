@@ -3,6 +3,7 @@
  * When the timerfd of an own timer is read and armed. The clock stands still, an hour
  * ahead of the kernel's, and the tests say when the timerfd has expired and how often.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ static uint64_t held_ns;	/* what all clocks show; 0: the time */
 static uint64_t expirations;	/* what the next read gives; 0: what the kernel says */
 static uint64_t passes_ns;	/* meanwhile */
 static unsigned reads, settimes;
+static bool refuses;		/* the next settime */
 static uint64_t armed_ns;	/* for what the last settime was */
 static struct watched watched;
 
@@ -34,6 +36,11 @@ int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when, str
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *old);
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *old)
 {
+	if (refuses) {
+		refuses = false;
+		errno = EPERM;
+		return -1;
+	}
 	settimes++;
 	armed_ns = (uint64_t)when->it_value.tv_sec * SECOND + (uint64_t)when->it_value.tv_nsec;
 	return __real_timerfd_settime(fd, flags, when, old);
@@ -114,6 +121,25 @@ START_TEST(a_count_ahead_of_the_clock_is_not_believed_and_it_is_armed_anew)
 }
 END_TEST
 
+START_TEST(what_was_refused_is_tried_again_and_once_it_has_worked_no_more)
+{
+	uint64_t now_ns = hold();
+
+	must(asynctimer_start_after(watched.timer, SECOND));
+	settimes = 0;
+	refuses = true;
+	/* A count ahead of the clock, so that it has to be armed anew. */
+	tick_at(now_ns + SECOND, 3);
+	ck_assert(reactor->retry);
+	ck_assert_uint_eq(settimes, 0);
+	must(asynctimer_reactor_dispatch(reactor, 0));
+	ck_assert(!reactor->retry);
+	ck_assert_uint_eq(settimes, 1);
+	ck_assert_uint_eq(armed_ns, now_ns + SECOND + INTERVAL);
+	let_go();
+}
+END_TEST
+
 /* While the tick is open a second passes after the next point, and epoll reports that. */
 static int overrun(struct watched *late, const struct asynctimer_tick *tick)
 {
@@ -181,6 +207,7 @@ int main(void)
 {
 	return RUN_TESTS("own", where_read_gives_nothing_it_is_armed_anew,
 			 a_count_ahead_of_the_clock_is_not_believed_and_it_is_armed_anew,
+			 what_was_refused_is_tried_again_and_once_it_has_worked_no_more,
 			 an_overrun_takes_one_read_more_and_no_settime,
 			 a_point_that_comes_between_the_completion_and_its_read_is_due,
 			 what_a_completion_reads_ahead_of_the_clock_is_skipped);

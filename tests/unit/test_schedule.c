@@ -609,6 +609,20 @@ START_TEST(set_interval_with_the_clock_set_back_before_the_start_keeps_the_first
 }
 END_TEST
 
+START_TEST(set_interval_of_once_with_the_clock_set_back_goes_back_to_the_anchor)
+{
+	struct schedule schedule = { .interval_ns = 10, .policy = ASYNCTIMER_ONCE };
+
+	/* A start that was late is due at once, until the clock shows less. */
+	asynctimer__schedule_start_at(&schedule, 50, 100);
+	ck_assert_uint_eq(schedule.node.due_ns, 100);
+	asynctimer__schedule_set_interval(&schedule, 20, 60);
+	ck_assert_uint_eq(schedule.node.due_ns, 60);
+	asynctimer__schedule_set_interval(&schedule, 30, 40);
+	ck_assert_uint_eq(schedule.node.due_ns, 50);
+}
+END_TEST
+
 START_TEST(set_interval_is_exact_up_to_the_last_reading_of_the_clock)
 {
 	const uint64_t last_ns = UINT64_C(1) << 63;
@@ -922,6 +936,7 @@ int main(void)
 			 clock_set_back_while_open_is_seen_at_the_completion,
 			 restart_while_open_holds_when_the_clock_is_set_back,
 			 set_interval_with_the_clock_set_back_before_the_start_keeps_the_first_tick,
+			 set_interval_of_once_with_the_clock_set_back_goes_back_to_the_anchor,
 			 set_interval_is_exact_up_to_the_last_reading_of_the_clock,
 			 random_fixed_schedules_do_as_the_listed_points,
 			 random_fixed_schedules_on_a_clock_set_back_do_as_the_listed_points,
