@@ -64,7 +64,7 @@ bugs:
 	BUGS='$(BUGS)' $(SHELL) bugs/source/%D%/bugs/run.sh bugs/source bugs/build
 # The tests find what is changed in lib/ at random: MUTANTS of all changes there could be, the
 # same ones for the same SEED, or those whose numbers ONLY has. JOBS at once. CLOCK_TESTS= leaves
-# out what sets the clock. With AddressSanitizer in MUTANTS_CFLAGS it takes twice as long.
+# out what sets the clock. With sanitizers in MUTANTS_CFLAGS it takes twice as long.
 MUTANTS = 300
 SEED = 1
 JOBS = $$(nproc)

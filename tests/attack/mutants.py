@@ -31,7 +31,7 @@ SKIPPED = 77
 BASELINE_LIMIT = 600  # seconds without progress
 # A reason that begins so is of a mutant that tests kill, but not in every run.
 ONLY_A_SET_CLOCK = "Only a set clock shows it"
-ONLY_ASAN = "Only AddressSanitizer shows it"
+ONLY_SANITIZERS = "Only a sanitizer shows it"
 ONLY_BPFTRACE = "Only bpftrace shows it"  # which none of the tests that are run here starts
 Mutant = collections.namedtuple("Mutant", "number file line key old new change")
 
@@ -470,9 +470,9 @@ def main():
     survived = [m for m, verdict in verdicts.items() if verdict.startswith("SURVIVED")]
     unexplained = [m for m in survived if m.key not in reasons
                    or (arguments.clock_tests and reasons[m.key].startswith(ONLY_A_SET_CLOCK))
-                   or ("address" in arguments.cflags and reasons[m.key].startswith(ONLY_ASAN))]
+                   or ("-fsanitize" in arguments.cflags and reasons[m.key].startswith(ONLY_SANITIZERS))]
     wrong = [m for m, verdict in verdicts.items() if verdict.startswith("killed") and m.key in reasons
-             and not reasons[m.key].startswith((ONLY_A_SET_CLOCK, ONLY_ASAN, ONLY_BPFTRACE))]
+             and not reasons[m.key].startswith((ONLY_A_SET_CLOCK, ONLY_SANITIZERS, ONLY_BPFTRACE))]
     print(f"{kinds['killed']} killed, {kinds['SURVIVED']} survived, {kinds['same code']} the same code, "
           f"{kinds['does not compile']} did not compile; {len(unexplained)} that survived are not explained")
     for mutant in unexplained:

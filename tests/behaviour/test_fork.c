@@ -747,8 +747,10 @@ static void raise_before_wait(enum asynctimer__test_point point, struct asynctim
 	raises_before_wait = false;
 	forked_by_signal = -1;
 	raise(SIGUSR1);
-	if (forked_by_signal == 0)
+	if (forked_by_signal == 0) {
+		errno = EINTR;	/* of a call before, as it may be */
 		return;
+	}
 	/* No assertion of Check's, which may allocate: it is the library that is here. */
 	if (waitpid(forked_by_signal, &status, 0) != forked_by_signal || status != 0)
 		ck_abort_msg("the child did not end well");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Why a tick is late, and which timer is to blame: arithmetic, with times that are small numbers. */
-#include "lag.h"
+#include "internal.h"
 #include "util.h"
 
 static struct asynctimer *const a = (struct asynctimer *)"a";
@@ -47,8 +47,22 @@ START_TEST(on_another_clock_the_same_timers_are_to_blame)
 }
 END_TEST
 
+START_TEST(a_timer_that_is_freed_is_forgotten_by_every_thread)
+{
+	struct watched watched = { .callbacks = 0 };
+
+	watch_new(&watched, CLOCK_MONOTONIC, 1, SCHEDULE);
+	for (unsigned i = 0; i < ASYNCTIMER__THREADS_REMEMBERED; i++)
+		reactor->remembered[i].lag.last.timer = watched.timer;
+	asynctimer_free(watched.timer);
+	for (unsigned i = 0; i < ASYNCTIMER__THREADS_REMEMBERED; i++)
+		ck_assert_ptr_null(reactor->remembered[i].lag.last.timer);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("lag", a_wait_explains_the_first_tick_after_it_alone,
-			 on_another_clock_the_same_timers_are_to_blame);
+			 on_another_clock_the_same_timers_are_to_blame,
+			 a_timer_that_is_freed_is_forgotten_by_every_thread);
 }
