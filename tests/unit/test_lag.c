@@ -60,9 +60,23 @@ START_TEST(a_timer_that_is_freed_is_forgotten_by_every_thread)
 }
 END_TEST
 
+START_TEST(what_threads_remember_moves_with_its_clock_when_that_is_set)
+{
+	use_virtual_reactor();
+	for (unsigned i = 0; i < ASYNCTIMER__THREADS_REMEMBERED; i++)
+		reactor->remembered[i].lag = (struct lag){ .clock = i % ASYNCTIMER__CLOCKS, .base_ns = 10 };
+	must(asynctimer_reactor_set_clock(reactor, CLOCK_REALTIME, SECOND));
+	for (unsigned i = 0; i < ASYNCTIMER__THREADS_REMEMBERED; i++)
+		ck_assert_uint_eq(reactor->remembered[i].lag.base_ns,
+				  i % ASYNCTIMER__CLOCKS == asynctimer__clock_index(CLOCK_REALTIME) ?
+					  10 + SECOND : 10);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("lag", a_wait_explains_the_first_tick_after_it_alone,
 			 on_another_clock_the_same_timers_are_to_blame,
-			 a_timer_that_is_freed_is_forgotten_by_every_thread);
+			 a_timer_that_is_freed_is_forgotten_by_every_thread,
+			 what_threads_remember_moves_with_its_clock_when_that_is_set);
 }

@@ -567,6 +567,26 @@ START_TEST(an_emptied_list_takes_what_fits_before_the_next)
 }
 END_TEST
 
+START_TEST(the_tree_shrinks_once_a_quarter_of_it_is_used)
+{
+	struct node nodes[8] = { { .due_ns = 0 } };
+	struct queue queue = { 0 };
+
+	require(reserve(&queue, 8) == 0);
+	for (uint32_t i = 0; i < 8; i++) {
+		nodes[i].due_ns = 100 - i;
+		asynctimer__queue_put(&queue, &nodes[i]);
+	}
+	for (uint32_t left = 8; left > 2; left--) {
+		require(queue.leaves == 8 && queue.lists_used == left);
+		asynctimer__queue_remove(&queue, &nodes[left - 1]);
+	}
+	require(queue.leaves == 4 && queue.lists_used == 2);
+	check_queue(&queue, 2);
+	discard(&queue);
+}
+END_TEST
+
 START_TEST(an_empty_queue_has_nothing)
 {
 	struct queue queue = { 0 };
@@ -737,6 +757,7 @@ int main(void)
 			 all_intervals_different, endless_stop_and_start,
 			 stop_and_start_of_one_leaves_no_trace, lists_empty_and_fill_again,
 			 an_emptied_list_takes_what_fits_before_the_next,
+			 the_tree_shrinks_once_a_quarter_of_it_is_used,
 			 an_empty_queue_has_nothing, reserve_gives_room_back,
 			 room_grows_by_more_than_one_at_a_time,
 			 a_last_list_keeps_its_room_however_few_nodes_there_are,

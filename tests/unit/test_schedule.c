@@ -513,6 +513,9 @@ START_TEST(fixed_delay_does_not_feel_a_clock_set)
 	ck_assert_uint_eq(schedule.node.due_ns, 1250);
 	asynctimer__schedule_clock_set(&schedule, 10);
 	ck_assert_uint_eq(schedule.node.due_ns, 1250);
+	asynctimer__schedule_start_at(&schedule, 1100, 1200);
+	asynctimer__schedule_clock_set(&schedule, 10);
+	ck_assert_uint_eq(schedule.node.due_ns, 1200);
 }
 END_TEST
 
