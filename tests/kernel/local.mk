@@ -42,7 +42,7 @@ qemu_tests = $(unit_tests) tests/attack/test_world
 endif
 KERNEL_TESTS = %D%/kernel_facts $(qemu_tests)
 check-kernels: $(KERNEL_TESTS)
-	srcdir='$(srcdir)' KERNELS='$(KERNELS)' \
+	srcdir='$(srcdir)' CC='$(CC)' KERNELS='$(KERNELS)' \
 		$(SHELL) $(srcdir)/%D%/run-qemu $(KERNEL_TESTS) || test $$? = 77
 .PHONY: check-kernels
 kernel_dist = %D%/run-qemu %D%/qemu-init.sh
