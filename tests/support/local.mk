@@ -43,6 +43,7 @@ coverage:
 
 # Without the scripts: what they run of the library is in the programs too.
 valgrind = valgrind -q --error-exitcode=99 --fair-sched=try --leak-check=full --track-fds=yes
+VALGRIND_TESTS = $(test_programs)
 check-valgrind:
-	PORTS= $(MAKE) check TESTS='$(test_programs)' LOG_COMPILER='$(LIBTOOL) --mode=execute $(valgrind)'
+	PORTS= $(MAKE) check TESTS='$(VALGRIND_TESTS)' LOG_COMPILER='$(LIBTOOL) --mode=execute $(valgrind)'
 .PHONY: check-valgrind
