@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why a tick is late, and which timer is to blame: arithmetic, with times that are small numbers. */
+/* Why a tick is late, and which timer is to blame: arithmetic, in which the times are small. */
 #include "internal.h"
 #include "util.h"
 

@@ -32,9 +32,12 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 	return 0;
 }
 
-int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *old);
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *old);
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *old)
+int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when,
+			  struct itimerspec *old);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
+			  struct itimerspec *old);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
+			  struct itimerspec *old)
 {
 	if (refuses) {
 		refuses = false;
@@ -151,7 +154,7 @@ static int overrun(struct watched *late, const struct asynctimer_tick *tick)
 	return ASYNCTIMER_DONE;
 }
 
-/* The completion's read gives count, and so much time passes until it has. Returns the first due time. */
+/* The completion's read gives count, and takes that long. Returns the first due time. */
 static uint64_t run_to_overrun(uint64_t count, uint64_t until_read_ns)
 {
 	uint64_t count_and_passes[] = { count, until_read_ns };
