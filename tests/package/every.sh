@@ -55,15 +55,27 @@ ends() {
 	[ "$status" = "$1" ] || fail "exit status $status, not $1"
 }
 
+# given_time FUNCTION: a test of a timeout before which the command must have got so far as to trap
+# a signal. FUNCTION multiplies the timeout by its argument, which is larger in a second and third
+# try: on a slow machine the first may fail for that alone.
+given_time() {
+	for times in 1 10 100; do
+		found=$(failures=0; "$1" $times; exit $failures) && return
+	done
+	echo "$found"
+	failures=$((failures + 1))
+}
+
 # finish SIGNAL [STATUS]: ends what was launched.
 finish() {
 	kill -"$1" "$pid"
 	ends "${2:-0}"
 }
 
+# until_true COMMAND...: or it has ended, and what it did before is not enough.
 until_true() {
 	until "$@"; do
-		kill -0 "$pid" || { fail "it ended before: $*"; return; }
+		kill -0 "$pid" 2>/dev/null || { "$@" || fail "it ended before: $*"; return; }
 		sleep 0.01
 	done
 }

@@ -17,7 +17,7 @@ listen() {
 	until grep -q listening "$work/said"; do sleep 0.01; done
 }
 
-# serve SOCKET [NAME=VALUE...] -- ARGUMENTS: a service that is ready, as $pid.
+# serve SOCKET [NAME=VALUE...] -- ARGUMENTS: a service that is ready, or has ended already, as $pid.
 serve() {
 	socket=$1
 	shift
@@ -34,7 +34,8 @@ serve() {
 	env --default-signal NOTIFY_SOCKET="$socket" $variables sh -c 'exec "$@"' - "$every" "$@" \
 		>"$work/out" 2>"$work/err" 9>&- &
 	pid=$!
-	until_true heard READY=1
+	# What it said may not have been written down when it is gone.
+	until heard READY=1 || ! kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
 }
 
 # served STATUS: awaits the end, and then of whom it talks to.
@@ -43,6 +44,7 @@ served() {
 	exec 9>&-
 	wait "$systemd_pid"
 	systemd_pid=
+	heard READY=1 || fail 'it was never ready'
 }
 
 # heard STATE [NUMBER]: at least so often, once if not told.
