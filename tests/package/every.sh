@@ -60,9 +60,11 @@ ends() {
 # try: on a slow machine the first may fail for that alone.
 given_time() {
 	for times in 1 10 100; do
+		# shellcheck disable=SC2030,SC2031 # failures of one try stay in its subshell
 		found=$(failures=0; "$1" $times; exit $failures) && return
 	done
 	echo "$found"
+	# shellcheck disable=SC2031
 	failures=$((failures + 1))
 }
 

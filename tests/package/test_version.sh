@@ -18,6 +18,6 @@ says 'asynctimer_version()' "$(tests/package/print_version | sed -n 2p)"
 says 'pkg-config file' "$(sed -n 's/^Version: //p' lib/asynctimer.pc)"
 says 'CMake' "$(sed -n 's/^set(PACKAGE_VERSION "\(.*\)")/\1/p' lib/asynctimer-config-version.cmake)"
 [ ! -e tools/every ] || says 'every --version' "$(tools/every --version | sed 's/^every (asynctimer) //')"
-says 'NEWS' "$(sed -n '1s/^asynctimer \([^ ]*\) .*/\1/p' "$srcdir/NEWS")"
+says 'NEWS' "$(sed -n '1s/^asynctimer \([^ ,]*\).*/\1/p' "$srcdir/NEWS")"
 says 'Debian changelog' "$(sed -n '1s/^asynctimer (\([^-]*\)-.*/\1/p' "$srcdir/packaging/debian/changelog")"
 exit $status
