@@ -107,12 +107,6 @@ static bool is_told(const struct asynctimer_reactor *reactor)
 	return told;
 }
 
-static void tell_now(struct asynctimer_reactor *reactor)
-{
-	if (!reactor->woken)
-		reactor->woken = asynctimer__wake(reactor);
-}
-
 /* In a little while, by a pair that is open; now if there is none. */
 static void tell_soon(struct asynctimer_reactor *reactor)
 {
@@ -121,7 +115,7 @@ static void tell_soon(struct asynctimer_reactor *reactor)
 			asynctimer__pair_arm_early(&reactor->shared[i]);
 			return;
 		}
-	tell_now(reactor);
+	asynctimer__tell_now(reactor);
 }
 
 /* The calling thread goes into a callback, but others wait or poll. */
@@ -136,7 +130,7 @@ static void unlock_for_callback(struct asynctimer_reactor *reactor)
 static void unlock_outside(struct asynctimer_reactor *reactor)
 {
 	if (reactor->dirty && settle(reactor) && !asynctimer__is_stopped(reactor))
-		tell_now(reactor);
+		asynctimer__tell_now(reactor);
 }
 
 /* call: the thread's, or NULL where that is not at hand. */
@@ -164,7 +158,7 @@ static inline void tell(struct asynctimer_reactor *reactor, const struct call *c
 		unlock_outside(reactor);
 	/* Who has read of it may not come back soon. */
 	if (reactor->retry)
-		tell_now(reactor);
+		asynctimer__tell_now(reactor);
 }
 
 unsigned asynctimer__unlock(struct asynctimer_reactor *reactor, bool waits)

@@ -27,6 +27,13 @@ static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 	return readable;
 }
 
+/* Somebody shall look again, at once. */
+static inline void asynctimer__tell_now(struct asynctimer_reactor *reactor)
+{
+	if (!reactor->woken)
+		reactor->woken = asynctimer__wake(reactor);
+}
+
 /*
  * A system call failed that a timer needs. The next turn of some thread tries
  * again and waits a little; the descriptor is readable, so that there is one.
@@ -34,8 +41,7 @@ static inline bool asynctimer__wake(const struct asynctimer_reactor *reactor)
 static inline void asynctimer__retry(struct asynctimer_reactor *reactor)
 {
 	reactor->retry = true;
-	if (!reactor->woken)
-		reactor->woken = asynctimer__wake(reactor);
+	asynctimer__tell_now(reactor);
 }
 
 static inline bool asynctimer__is_stopped(const struct asynctimer_reactor *reactor)
