@@ -19,6 +19,16 @@ static inline uint64_t asynctimer__now_ns(int clock)
 	return (uint64_t)now.tv_sec * ASYNCTIMER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* Between two readings of what is polled: the processor need not hurry, and its other thread gets on. */
+static inline void asynctimer__pause_processor(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 static inline struct timespec asynctimer__timespec(uint64_t ns)
 {
 	return (struct timespec){

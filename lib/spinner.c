@@ -53,16 +53,6 @@ static struct shared *to_spin_for(struct asynctimer_reactor *reactor, uint64_t *
 	return spins ? found : NULL;
 }
 
-/* Between two readings of the clock: the processor need not hurry, and its other thread gets on. */
-static void pause_processor(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 /* Polls the clock, without the lock, until it shows until_ns; or it was set back, or the thread is wanted. */
 static void poll_clock(struct asynctimer_reactor *reactor, int clock, uint64_t until_ns)
 {
@@ -74,7 +64,7 @@ static void poll_clock(struct asynctimer_reactor *reactor, int clock, uint64_t u
 
 		if (now_ns >= until_ns || until_ns - now_ns > limit_ns)
 			return;
-		pause_processor();
+		asynctimer__pause_processor();
 	}
 }
 

@@ -54,21 +54,12 @@ unsigned any(unsigned bound)
 	return (unsigned)(next(&sequence) >> 33) % bound;
 }
 
-static void pause_processor(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 void relax(unsigned spins)
 {
 	if (spins % 16 == 0)
 		sched_yield();
 	else
-		pause_processor();
+		asynctimer__pause_processor();
 }
 
 /*
