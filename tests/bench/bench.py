@@ -35,7 +35,7 @@ def build():
                 print(f"left out: {name} (pkg-config finds no {flags})")
                 continue
             flags = found.stdout
-        sources = [f"{HERE}/bench_{name}.c"] + [f"{HERE}/{c}" for c in COMMON if name not in OWN_TABLE]
+        sources = [f"{HERE}/bench_{name}.c"] + [f"{HERE}/{c}" for c in COMMON]
         command = compiler + ["-D_GNU_SOURCE", "-pthread", "-o", f"{BIN}/bench_{name}"] + sources
         done = subprocess.run(command + shlex.split(flags), text=True, stderr=subprocess.PIPE, check=False)
         if done.returncode and name == "libev" and "ev.h" in done.stderr:

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "asynctimer.h"
-#include "bench.h"
+#include "job.h"
 
 #define TIMERS 100000
 #define OWN_TIMERS 500
@@ -30,14 +30,6 @@ static struct asynctimer_reactor *reactor;
 static struct asynctimer *timers[TIMERS];
 static unsigned count;		/* of them */
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
 static void find_real(void)
 {
 	*(void **)&real_lock = dlsym(RTLD_NEXT, "pthread_mutex_lock");
@@ -51,27 +43,19 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 	int r = real_lock(mutex);
 
 	if (!held++)
-		began_ns = cpu_ns();
+		began_ns = cpu_now(CLOCK_THREAD_CPUTIME_ID);
 	return r;
 }
 
 int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
 	if (!--held) {
-		uint64_t ns = cpu_ns() - began_ns;
+		uint64_t ns = cpu_now(CLOCK_THREAD_CPUTIME_ID) - began_ns;
 
 		if (ns > longest_ns)
 			longest_ns = ns;
 	}
 	return real_unlock(mutex);
-}
-
-static void check(int r, const char *what)
-{
-	if (r >= 0)
-		return;
-	fprintf(stderr, "%s: %s\n", what, strerror(-r));
-	exit(1);
 }
 
 static int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
@@ -84,13 +68,13 @@ static int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick,
 
 static void new_own(unsigned i)
 {
-	check(asynctimer_new(reactor, CLOCK_MONOTONIC, HOUR + i, ASYNCTIMER_FIXED_SCHEDULE, on_tick,
+	must(asynctimer_new(reactor, CLOCK_MONOTONIC, HOUR + i, ASYNCTIMER_FIXED_SCHEDULE, on_tick,
 			    NULL, &timers[i]), "new");
 }
 
 static void new_shared(unsigned i)
 {
-	check(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR + i, ASYNCTIMER_FIXED_SCHEDULE,
+	must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR + i, ASYNCTIMER_FIXED_SCHEDULE,
 				   i % 64 * MS, on_tick, NULL, &timers[i]), "new_shared");
 }
 
@@ -99,44 +83,44 @@ static void set_name(unsigned i)
 	char name[16];
 
 	snprintf(name, sizeof(name), "timer %u", i);
-	check(asynctimer_set_name(timers[i], name), "set_name");
+	must(asynctimer_set_name(timers[i], name), "set_name");
 }
 
 static void start(unsigned i)
 {
-	check(asynctimer_start(timers[i]), "start");
+	must(asynctimer_start(timers[i]), "start");
 }
 
 static void start_now(unsigned i)
 {
-	check(asynctimer_start_after(timers[i], 0), "start_after");
+	must(asynctimer_start_after(timers[i], 0), "start_after");
 }
 
 static void restart_after(unsigned i)
 {
-	check(asynctimer_restart_after(timers[i], HOUR / 2 + random() % HOUR), "restart_after");
+	must(asynctimer_restart_after(timers[i], HOUR / 2 + random() % HOUR), "restart_after");
 }
 
 static void set_interval(unsigned i)
 {
-	check(asynctimer_set_interval(timers[i], HOUR / 2 + i), "set_interval");
+	must(asynctimer_set_interval(timers[i], HOUR / 2 + i), "set_interval");
 }
 
 static void get_info(unsigned i)
 {
 	struct asynctimer_info info;
 
-	check(asynctimer_get_info(timers[i], sizeof(info), &info), "get_info");
+	must(asynctimer_get_info(timers[i], sizeof(info), &info), "get_info");
 }
 
 static void stop(unsigned i)
 {
-	check(asynctimer_stop(timers[i]), "stop");
+	must(asynctimer_stop(timers[i]), "stop");
 }
 
 static void stop_nowait(unsigned i)
 {
-	check(asynctimer_stop_nowait(timers[i]), "stop_nowait");
+	must(asynctimer_stop_nowait(timers[i]), "stop_nowait");
 }
 
 static void free_one(unsigned i)
@@ -153,7 +137,7 @@ static void free_nowait(unsigned i)
 static void dispatch(unsigned i)
 {
 	(void)i;
-	check(asynctimer_reactor_dispatch(reactor, 0), "dispatch");
+	must(asynctimer_reactor_dispatch(reactor, 0), "dispatch");
 }
 
 static void list(unsigned i)
@@ -161,24 +145,24 @@ static void list(unsigned i)
 	static struct asynctimer_info infos[TIMERS];
 
 	(void)i;
-	check(asynctimer_reactor_list(reactor, TIMERS, sizeof(*infos), infos), "list");
+	must(asynctimer_reactor_list(reactor, TIMERS, sizeof(*infos), infos), "list");
 }
 
 static void set_clock(unsigned i)
 {
-	check(asynctimer_reactor_set_clock(reactor, CLOCK_REALTIME, (i + 1) * HOUR), "set_clock");
+	must(asynctimer_reactor_set_clock(reactor, CLOCK_REALTIME, (i + 1) * HOUR), "set_clock");
 }
 
 static void shut_down(unsigned i)
 {
 	(void)i;
-	check(asynctimer_reactor_shutdown(reactor, 0), "shutdown");
+	must(asynctimer_reactor_shutdown(reactor, 0), "shutdown");
 }
 
 static void free_reactor(unsigned i)
 {
 	(void)i;
-	check(asynctimer_reactor_free(reactor), "reactor_free");
+	must(asynctimer_reactor_free(reactor), "reactor_free");
 }
 
 static int compare(const void *a, const void *b)
@@ -208,7 +192,7 @@ static void measure_calls(const char *kind, void (*make)(unsigned i))
 	char name[64];
 
 #define MEASURE(call, calls) (snprintf(name, sizeof(name), "%s %s", kind, #call), measure(name, call, calls))
-	check(asynctimer_reactor_new(&reactor), "reactor_new");
+	must(asynctimer_reactor_new(&reactor), "reactor_new");
 	snprintf(name, sizeof(name), "%s new", kind);
 	measure(name, make, count);
 	MEASURE(set_name, count);
@@ -233,14 +217,14 @@ static void measure_calls(const char *kind, void (*make)(unsigned i))
 /* As when CLOCK_REALTIME is set, which is not for a bench to do. */
 static void measure_set_clock(void)
 {
-	check(asynctimer_reactor_new_virtual(&reactor), "reactor_new_virtual");
+	must(asynctimer_reactor_new_virtual(&reactor), "reactor_new_virtual");
 	for (unsigned i = 0; i < TIMERS; i++) {
-		check(asynctimer_new_shared(reactor, CLOCK_REALTIME, HOUR + i, ASYNCTIMER_FIXED_SCHEDULE,
+		must(asynctimer_new_shared(reactor, CLOCK_REALTIME, HOUR + i, ASYNCTIMER_FIXED_SCHEDULE,
 					   0, on_tick, NULL, &timers[i]), "new_shared");
 		start(i);
 	}
 	measure("virtual set_clock", set_clock, VISITS);
-	check(asynctimer_reactor_free(reactor), "reactor_free");
+	must(asynctimer_reactor_free(reactor), "reactor_free");
 }
 
 int main(void)

@@ -15,7 +15,7 @@ PROGRAMS = {  # name: pkg-config package, or how to link it
     "asynctimer": LINKED, "drift": LINKED, "hold": LINKED, "rt": LINKED, "bare": "", "libev": "-lev", "libuv": "libuv",
     "libevent": "libevent_core", "sdevent": "libsystemd", "glib": "glib-2.0",
 }
-COMMON = ("bench.c", "machine.c", "measure.c", "observe.c", "optimum.c", "restart.c")  # of all other programs
+COMMON = ("bench.c", "machine.c", "measure.c", "observe.c", "optimum.c", "restart.c")  # of all programs
 # Works whose program does all of it, and what its table is about.
 OWN_TABLE = {"drift": "1 ms with 200 us of work", "hold": "the longest hold of a lock in a call, CPU time"}
 COUNTED = ("asynctimer_virtual", "asynctimer_shared")  # instructions per tick; the first in no other way
