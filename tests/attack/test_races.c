@@ -581,17 +581,25 @@ static void disengage_deferred(void)
 		hesitate();                                                                        \
 	} while (0)
 
-static unsigned free_complete(void)
+/* Frees a timer whose tick the opponent completes. */
+static struct subject *free_by(void (*free_timer)(struct asynctimer *timer))
 {
-	enum { COMPLETE_LAST, FREE_LAST };
 	struct subject *of = make_next(on_deferred);
 
 	expect(asynctimer_set_error_handler(of->timer, on_failure) == 1);
 	start_deferred(of);
 	AWAIT_COMPLETION(of, get(of->completed));
 	frees = true;
-	asynctimer_free(of->timer);
+	free_timer(of->timer);
 	frees = false;
+	return of;
+}
+
+static unsigned free_complete(void)
+{
+	enum { COMPLETE_LAST, FREE_LAST };
+	struct subject *of = free_by(asynctimer_free);
+
 	expect(get(of->begun) == get(of->ended));
 	expect(get(of->handling) == get(of->handled));
 	set(of->freed, 1);
@@ -1244,14 +1252,8 @@ OWN_AND_SHARED(free_nowait_leaves_a_stop_that_waits_the_timer, "free_nowait/stop
 static unsigned free_nowait_complete(void)
 {
 	enum { COMPLETE_LAST, FREE_LAST };
-	struct subject *of = make_next(on_deferred);
+	struct subject *of = free_by(asynctimer_free_nowait);
 
-	expect(asynctimer_set_error_handler(of->timer, on_failure) == 1);
-	start_deferred(of);
-	AWAIT_COMPLETION(of, get(of->completed));
-	frees = true;
-	asynctimer_free_nowait(of->timer);
-	frees = false;
 	expect(get(of->completing) || !get(of->released));
 	disengage_deferred();
 	eventually(get(of->released));
