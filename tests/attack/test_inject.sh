@@ -4,17 +4,7 @@
 # call of a run of tests/support/traced fail, the first, the second, ... The program ends
 # with its 25 ticks, or by an error that it was told of, and never hangs or crashes.
 set -eu
-skip()
-{
-	echo "SKIP: $1"
-	exit 77
-}
-
-case "${CFLAGS-}" in
-*-fsanitize*) skip 'a sanitizer makes system calls of its own' ;;
-esac
-command -v strace >/dev/null || skip 'no strace here'
-strace -o /dev/null true || skip 'strace may not trace here'
+. "${srcdir:?}/tests/support/strace.sh"
 strace -o /dev/null -e trace=close -e inject=close:error=EIO:when=60000 true ||
 	skip 'this strace can not inject'
 # The program behind libtool's script, found once: $1 from here on.

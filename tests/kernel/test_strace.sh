@@ -4,17 +4,7 @@
 # schedule epoll_wait and read, and one absolute, periodic settime per start; with a
 # fixed delay epoll_wait and one relative settime.
 set -eu
-skip()
-{
-	echo "SKIP: $1"
-	exit 77
-}
-
-case "${CFLAGS-}" in
-*-fsanitize*) skip 'a sanitizer makes system calls of its own' ;;
-esac
-command -v strace >/dev/null || skip 'no strace here'
-strace -o /dev/null true || skip 'strace may not trace here'
+. "${srcdir:?}/tests/support/strace.sh"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
