@@ -5,7 +5,7 @@
 attack_programs = %D%/fuzz/replay %D%/soak
 attack_scripts = %D%/test_model.sh %D%/test_fuzz.sh %D%/test_inject.sh %D%/test_mutants.sh
 attack_dist = %D%/bugs %D%/fuzz/corpus %D%/model/run %D%/model/stop.pml \
-	%D%/model/wake.pml %D%/mutants %D%/mutants.py %D%/reliability.sh
+	%D%/model/wake.pml %D%/mutants %D%/mutants.py %D%/reliability.sh %D%/sum_table.sh
 %C%_soak_SOURCES = %D%/soak.c $(witness_sources)
 if HAVE_CHECK
 attack_tests = %D%/test_explore %D%/test_faults %D%/test_races %D%/test_world

@@ -49,21 +49,8 @@ attack tests/attack/soak -t $seconds -s "$ASYNCTIMER_SEED"
 attack "$srcdir/tests/attack/model/run"
 attack "${MAKE:-make}" -s bugs
 
-echo
-awk -F '\t' -v seed="$ASYNCTIMER_SEED" -v date="$(date +%F)" -v kernel="$(uname -sr)" \
-	-v setting="$RELIABILITY" '
-	!($1 in parts) { order[++families] = $1 }
-	{ parts[$1]++; count[$1] += $3; violations[$1] += $4 }
-	END {
-		printf "%s setting, seed %s, %s, %s\n\n", setting, seed, date, kernel
-		printf "%-14s %8s %16s %10s\n", "figure", "parts", "count", "violations"
-		for (i = 1; i <= families; i++) {
-			f = order[i]
-			printf "%-14s %8d %16.0f %10d\n", f, parts[f], count[f], violations[f]
-			sum += violations[f]
-		}
-		exit sum != 0
-	}' "$ASYNCTIMER_TABLE" || failed="$failed figures"
+printf '\n%s setting, seed %s, %s, %s\n\n' "$RELIABILITY" "$ASYNCTIMER_SEED" "$(date +%F)" "$(uname -sr)"
+sh "$srcdir/tests/attack/sum_table.sh" "$ASYNCTIMER_TABLE" || failed="$failed figures"
 
 echo
 awk -F '\t' '
