@@ -6,7 +6,7 @@ unit_tests = %D%/test_lag %D%/test_own %D%/test_pair %D%/test_phase %D%/test_que
 endif
 unit_programs = %D%/ticks
 unit_scripts = %D%/test_instructions.sh %D%/test_schedule_states.sh
-unit_dist = %D%/instructions %D%/schedule_states.c
+unit_dist = %D%/held_clock.h %D%/instructions %D%/schedule_states.c
 %C%_test_lag_LDADD = $(internal_libs)
 %C%_test_own_LDADD = $(internal_libs)
 %C%_test_own_LDFLAGS = -Wl,--wrap=clock_gettime -Wl,--wrap=read -Wl,--wrap=timerfd_settime

@@ -8,29 +8,19 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "held_clock.h"
 #include "internal.h"
 #include "own.h"
 #include "util.h"
 
 #define INTERVAL (10 * SECOND)
 
-static uint64_t held_ns;	/* what all clocks show; 0: the time */
 static uint64_t expirations;	/* what the next read gives; 0: what the kernel says */
 static uint64_t passes_ns;	/* meanwhile */
 static unsigned reads, settimes;
 static bool refuses;		/* the next settime */
 static uint64_t armed_ns;	/* for what the last settime was */
 static struct watched watched;
-
-int __real_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
-{
-	if (!held_ns)
-		return __real_clock_gettime(clock, ret);
-	*ret = asynctimer__timespec(held_ns);
-	return 0;
-}
 
 int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when,
 			  struct itimerspec *old);
@@ -71,12 +61,6 @@ static uint64_t hold(void)
 	held_ns = now_mono() + HOUR;
 	watch_new(&watched, CLOCK_MONOTONIC, INTERVAL, SCHEDULE);
 	return held_ns;
-}
-
-/* Check measures how long a test takes. */
-static void let_go(void)
-{
-	held_ns = 0;
 }
 
 /* Epoll reports it. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "held_clock.h"
 #include "internal.h"
 #include "util.h"
 
@@ -14,18 +15,7 @@
 #define LEAD (100 * US)
 #define FLOOR (20 * US)		/* nothing is armed nearer than that */
 
-static uint64_t held_ns;	/* what all clocks show; 0: the time */
 static struct watched a, b, c;
-
-int __real_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
-{
-	if (!held_ns)
-		return __real_clock_gettime(clock, ret);
-	*ret = asynctimer__timespec(held_ns);
-	return 0;
-}
 
 static bool was_set;		/* says the next read of a timerfd */
 
@@ -45,12 +35,6 @@ static uint64_t hold(void)
 {
 	held_ns = now_mono() + HOUR;
 	return held_ns;
-}
-
-/* Check measures how long a test takes. */
-static void let_go(void)
-{
-	held_ns = 0;
 }
 
 static void start_after(struct watched *watched, uint64_t interval_ns, uint64_t delay_ns)
