@@ -26,13 +26,7 @@ struct kept {
 
 static uint64_t virtual_now(void)
 {
-	struct asynctimer *timer;
-	uint64_t now_ns;
-
-	must(asynctimer_new(reactor, CLOCK_MONOTONIC, 1, SCHEDULE, on_tick, NULL, &timer));
-	now_ns = asynctimer_now_ns(timer);
-	asynctimer_free(timer);
-	return now_ns;
+	return virtual_now_on(reactor, CLOCK_MONOTONIC);
 }
 
 static int advance(uint64_t ns)

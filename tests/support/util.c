@@ -22,7 +22,7 @@ int must_at(int r, const char *what, const char *file, int line)
 	return r;
 }
 
-static uint64_t virtual_now_on(struct asynctimer_reactor *on, int clock)
+uint64_t virtual_now_on(struct asynctimer_reactor *on, int clock)
 {
 	struct asynctimer *timer;
 	uint64_t now_ns;

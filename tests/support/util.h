@@ -92,6 +92,9 @@ int on_tick(struct asynctimer *timer, const struct asynctimer_tick *tick, void *
 uint64_t now_on(int clock);
 #define now_mono() now_on(CLOCK_MONOTONIC)
 
+/* The same of any reactor that is virtual. */
+uint64_t virtual_now_on(struct asynctimer_reactor *on, int clock);
+
 /*
  * Burns time until the clock shows at least until_ns: work, not sleep, so that
  * it can't end early. Where the clock is virtual, only in callbacks and the like.
