@@ -31,7 +31,7 @@ witness_sources = %D%/witness.c %D%/witness.h
 # What tests/kernel/test_strace.sh and tests/attack/test_inject.sh trace.
 support_programs = %D%/traced
 support_dist = %D%/analyse.sh %D%/check_is_missing.sh %D%/coverage.h %D%/coverage.sh \
-	%D%/fresh_build.sh %D%/strace.sh
+	%D%/fresh_build.sh %D%/strace.sh %D%/unit_file.sh
 
 # What reads the code, and what has run of it: see HACKING. Each tool that is not installed is
 # named and passed over.
