@@ -29,7 +29,7 @@ struct own {
 	int fd;
 	bool armed;			/* for the next tick; FIXED_SCHEDULE: on its grid, for ever */
 	bool listed;			/* among those that are due: then its tick is not open */
-	bool expired;			/* while its tick was open, and it has not been read */
+	bool expired;			/* and has not been read since */
 };
 
 static struct own *own_of(struct asynctimer *timer)
@@ -152,9 +152,8 @@ static void unlist(struct own *own)
 /* It may have expired: claim, or completion if its tick is open, will look. */
 static void look_at(struct own *own)
 {
-	if (own->timer.tick != TICK_NONE)
-		own->expired = true;
-	else if (own->timer.started && !own->listed)
+	own->expired = true;
+	if (own->timer.tick == TICK_NONE && own->timer.started && !own->listed)
 		list(own);
 }
 
@@ -328,6 +327,7 @@ static int count(struct own *own)
 					       asynctimer__base_now_ns(timer->base));
 	own->uncounted_ns += expirations * timer->schedule.interval_ns;
 	own->armed = r == 1;
+	own->expired = false;
 	return r;
 }
 
@@ -339,11 +339,12 @@ static int count(struct own *own)
  */
 static uint64_t claim_count(struct own *own, uint64_t *now_ns)
 {
-	bool counted = own->armed && own->uncounted_ns > own->timer.schedule.node.due_ns;
+	bool counted = own->armed && !own->expired &&
+		       own->uncounted_ns > own->timer.schedule.node.due_ns;
 	int r = count(own);
 	uint64_t reached_ns;
 
-	/* The completion counted it: then it is no wonder that nothing is left to be read. */
+	/* The completion counted it, and no edge has come since: it is no wonder that nothing is left to be read. */
 	if (r == 0 && counted) {
 		own->armed = true;
 		r = 1;
@@ -408,7 +409,6 @@ static uint64_t completion_count(struct own *own, uint64_t now_ns)
 	uint64_t reached_ns;
 	int r;
 
-	own->expired = false;
 	if (!own->armed || (!expired && now_ns < own->timer.schedule.node.due_ns))
 		return now_ns;
 	r = count(own);

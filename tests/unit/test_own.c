@@ -179,6 +179,20 @@ START_TEST(a_point_that_comes_between_the_completion_and_its_read_is_due)
 }
 END_TEST
 
+/* Or that edge, which comes before the claim, had been the last. */
+START_TEST(what_expires_after_a_completion_has_read_is_read_or_armed_anew)
+{
+	uint64_t due_ns = run_to_overrun(2, INTERVAL);
+
+	expire(held_ns, 0);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 1);
+	ck_assert_uint_eq(reads, 3);
+	ck_assert_uint_eq(settimes, 1);
+	ck_assert_uint_eq(armed_ns, due_ns + 3 * INTERVAL);
+	let_go();
+}
+END_TEST
+
 START_TEST(what_a_completion_reads_ahead_of_the_clock_is_skipped)
 {
 	uint64_t due_ns = run_to_overrun(2, 0);
@@ -197,5 +211,6 @@ int main(void)
 			 what_was_refused_is_tried_again_and_once_it_has_worked_no_more,
 			 an_overrun_takes_one_read_more_and_no_settime,
 			 a_point_that_comes_between_the_completion_and_its_read_is_due,
+			 what_expires_after_a_completion_has_read_is_read_or_armed_anew,
 			 what_a_completion_reads_ahead_of_the_clock_is_skipped);
 }
