@@ -398,30 +398,33 @@ struct asynctimer *asynctimer__own_take(struct asynctimer_reactor *reactor, unsi
 }
 
 /*
- * FIXED_SCHEDULE: how far the grid has come at a completion at now_ns. The
+ * FIXED_SCHEDULE: how far the grid has come at a completion at *now_ns. The
  * count says so, but for two races. The interrupt of a point that is past may
  * still be on its way: then the clock is right. And a point may have come due
- * between that reading and this count: it is not busy, but due.
+ * between that reading and this count: it is not busy, but due. Where the clock
+ * was set since, which the kernel says once, *now_ns becomes the new time.
  */
-static uint64_t completion_count(struct own *own, uint64_t now_ns)
+static uint64_t completion_count(struct own *own, uint64_t *now_ns)
 {
 	bool expired = own->expired;
 	uint64_t reached_ns;
 	int r;
 
-	if (!own->armed || (!expired && now_ns < own->timer.schedule.node.due_ns))
-		return now_ns;
+	if (!own->armed || (!expired && *now_ns < own->timer.schedule.node.due_ns))
+		return *now_ns;
 	r = count(own);
+	if (r == -ECANCELED)
+		*now_ns = asynctimer__base_now_ns(own->timer.base);
 	/* There was no edge yet, so it is still to come. */
 	if (r == 0 && !expired)
 		own->armed = true;
 	reached_ns = own->uncounted_ns - own->timer.schedule.interval_ns;
 	if (r < 1)
-		return now_ns;
-	compare(own, true, now_ns);
-	if (own->uncounted_ns <= now_ns ||
+		return *now_ns;
+	compare(own, true, *now_ns);
+	if (own->uncounted_ns <= *now_ns ||
 	    reached_ns <= asynctimer__base_now_ns(own->timer.base))
-		return now_ns;
+		return *now_ns;
 	return reached_ns;
 }
 
@@ -450,12 +453,14 @@ static void complete_once(struct own *own, uint64_t now_ns)
 static void own_complete(struct asynctimer *timer, uint64_t now_ns)
 {
 	struct own *own = own_of(timer);
+	uint64_t reached_ns;
 
 	if (!is_periodic(own)) {
 		complete_once(own, now_ns);
 		return;
 	}
-	asynctimer__schedule_complete(&timer->schedule, completion_count(own, now_ns), now_ns);
+	reached_ns = completion_count(own, &now_ns);
+	asynctimer__schedule_complete(&timer->schedule, reached_ns, now_ns);
 	if (!own->armed)
 		arm_or_retry(own);
 	else if (own->uncounted_ns > timer->schedule.node.due_ns)

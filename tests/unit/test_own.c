@@ -17,6 +17,7 @@
 
 static uint64_t expirations;	/* what the next read gives; 0: what the kernel says */
 static uint64_t passes_ns;	/* meanwhile */
+static uint64_t set_back_ns;	/* by so much the clock is, right before the next read, which says so */
 static unsigned reads, settimes;
 static bool refuses;		/* the next settime */
 static uint64_t armed_ns;	/* for what the last settime was */
@@ -48,6 +49,12 @@ ssize_t __wrap_read(int fd, void *ret, size_t size)
 	reads++;
 	held_ns += passes_ns;
 	passes_ns = 0;
+	if (set_back_ns) {
+		held_ns -= set_back_ns;
+		set_back_ns = 0;
+		errno = ECANCELED;
+		return -1;
+	}
 	if (!expirations)
 		return __real_read(fd, ret, size);
 	memcpy(ret, &expirations, size);
@@ -193,6 +200,29 @@ START_TEST(what_expires_after_a_completion_has_read_is_read_or_armed_anew)
 }
 END_TEST
 
+static int overrun_and_set_back(struct watched *late, const struct asynctimer_tick *tick)
+{
+	late->then = NULL;
+	expire(tick->due_ns + INTERVAL + SECOND, 1);
+	set_back_ns = 6 * INTERVAL;
+	return ASYNCTIMER_DONE;
+}
+
+/* The kernel says that once: a completion that went on with the old time would be silent for a minute. */
+START_TEST(set_back_between_a_completion_and_its_read_a_clock_is_followed)
+{
+	uint64_t due_ns = hold() + SECOND;
+
+	watched.then = overrun_and_set_back;
+	must(asynctimer_start_after(watched.timer, SECOND));
+	tick_at(due_ns, 1);
+	ck_assert_uint_eq(reads, 2);
+	ck_assert_uint_eq(asynctimer_next_due_ns(watched.timer), due_ns - 4 * INTERVAL);
+	ck_assert_uint_eq(armed_ns, due_ns - 4 * INTERVAL);
+	let_go();
+}
+END_TEST
+
 START_TEST(what_a_completion_reads_ahead_of_the_clock_is_skipped)
 {
 	uint64_t due_ns = run_to_overrun(2, 0);
@@ -212,5 +242,6 @@ int main(void)
 			 an_overrun_takes_one_read_more_and_no_settime,
 			 a_point_that_comes_between_the_completion_and_its_read_is_due,
 			 what_expires_after_a_completion_has_read_is_read_or_armed_anew,
+			 set_back_between_a_completion_and_its_read_a_clock_is_followed,
 			 what_a_completion_reads_ahead_of_the_clock_is_skipped);
 }
