@@ -19,7 +19,8 @@ static uint64_t within(uint64_t ns, uint64_t limit_ns)
 void asynctimer__spin_set_limit(struct spin *spin, uint64_t limit_ns)
 {
 	spin->limit_ns = limit_ns;
-	spin->estimate_ns = within(spin->estimate_ns ? spin->estimate_ns : FIRST_NS, limit_ns);
+	if (!spin->estimate_ns)
+		spin->estimate_ns = FIRST_NS;
 }
 
 void asynctimer__spin_note(struct spin *spin, uint64_t late_ns)

@@ -21,7 +21,7 @@ struct spin {
 	uint64_t estimate_ns;	/* most of the recent wake-ups were no later */
 };
 
-/* Sets the limit. An estimate that is there stays, as far as the limit allows. */
+/* Sets the limit. An estimate that is there stays, also while none is wanted. */
 void asynctimer__spin_set_limit(struct spin *spin, uint64_t limit_ns);
 
 /* A wake-up was late by so much. */

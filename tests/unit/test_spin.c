@@ -152,6 +152,11 @@ START_TEST(an_estimate_outlives_a_change_of_the_limit)
 	note_noise(1000, 300 * US, 400 * US);
 	asynctimer__spin_set_limit(&spin, 900 * US);
 	ck_assert_uint_ge(lead_ns(), 300 * US);
+	/* Nor is it lost while there is none, or next to none. */
+	asynctimer__spin_set_limit(&spin, 0);
+	asynctimer__spin_set_limit(&spin, 1);
+	asynctimer__spin_set_limit(&spin, MS);
+	ck_assert_uint_ge(lead_ns(), 300 * US);
 }
 END_TEST
 
