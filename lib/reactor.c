@@ -217,14 +217,13 @@ int asynctimer_reactor_free(struct asynctimer_reactor *reactor)
 
 	if (!reactor)
 		return 0;
-	if (asynctimer__in_child(reactor)) {
+	if (asynctimer__lock(reactor) == -ECHILD) {
 		/* One that is being freed further up the stack goes there. */
 		if (reactor->freeing)
 			return -ECHILD;
 		asynctimer__calls_forget(reactor);
 		return discard(reactor);
 	}
-	asynctimer__lock(reactor);
 	busy = reactor->inside || reactor->stats.open || reactor->freeing;
 	reactor->freeing |= !busy;
 	asynctimer__unlock(reactor, false);

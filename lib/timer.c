@@ -110,8 +110,7 @@ static int new(struct asynctimer_reactor *reactor, int clock, uint64_t interval_
 	    !asynctimer__schedule_is_valid(policy, clock))
 		return -EINVAL;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	asynctimer__lock(reactor);
-	if (!make_room(reactor, own, &r)) {
+	if (asynctimer__lock(reactor) < 0 || !make_room(reactor, own, &r)) {
 		pthread_setcancelstate(cancel_state, NULL);
 		return -ECHILD;
 	}

@@ -19,6 +19,7 @@ probe_sources = %D%/probe.c %D%/probe.h
 %C%_test_first_LDADD = tests/support/libinternal.la $(CHECK_LIBS)
 %C%_test_first_LDFLAGS = -Wl,--wrap=mmap -Wl,--wrap=mmap64 -Wl,--wrap=munmap -Wl,--wrap=madvise
 %C%_test_fork_LDADD = $(internal_libs)
+%C%_test_fork_LDFLAGS = -Wl,--wrap=pthread_setcancelstate
 %C%_test_free_nowait_LDADD = $(internal_libs)
 %C%_test_handover_SOURCES = %D%/test_handover.c $(wrap_sources)
 %C%_test_handover_LDADD = $(internal_libs)

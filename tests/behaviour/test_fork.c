@@ -733,6 +733,40 @@ START_TEST(shutdown_returns_in_a_child_forked_while_it_waited)
 }
 END_TEST
 
+/* The same after a call has seen that this is no child, and before it has the lock. */
+
+static bool raises_before_lock;
+
+int __real_pthread_setcancelstate(int state, int *old);
+int __wrap_pthread_setcancelstate(int state, int *old);
+int __wrap_pthread_setcancelstate(int state, int *old)
+{
+	if (raises_before_lock) {
+		raises_before_lock = false;
+		raise(SIGALRM);
+	}
+	return __real_pthread_setcancelstate(state, old);
+}
+
+START_TEST(new_makes_nothing_in_a_child_forked_before_it_has_the_lock)
+{
+	struct sigaction action = { .sa_handler = fork_on_signal };
+	struct asynctimer *timer = NULL;
+	int r;
+
+	sigemptyset(&action.sa_mask);
+	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	raises_before_lock = true;
+	r = asynctimer_new(reactor, CLOCK_MONOTONIC, MS, SCHEDULE, on_tick, NULL, &timer);
+	if (!forked_by_signal)
+		expect(!timer);
+	end_forked_child(r);
+	must(r);
+	child_succeeded(forked_by_signal);
+	asynctimer_free(timer);
+}
+END_TEST
+
 /* The same just before the wait, with ticks that are due: the child gets to wait first. */
 
 static bool raises_before_wait;
@@ -974,6 +1008,7 @@ int main(void)
 			 reactor_free_returns_in_a_child_forked_in_a_release,
 			 dispatch_returns_in_a_child_forked_while_it_waited,
 			 shutdown_returns_in_a_child_forked_while_it_waited,
+			 new_makes_nothing_in_a_child_forked_before_it_has_the_lock,
 			 no_tick_is_lost_to_a_child_forked_before_the_wait,
 			 no_tick_of_many_is_lost_to_children_forked_before_the_wait,
 			 a_child_can_have_a_reactor_of_its_own,
