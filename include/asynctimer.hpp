@@ -74,6 +74,7 @@ private:
  * The destructor calls std::terminate, as that of a joinable std::thread does,
  * while a thread is inside the reactor, a tick is deferred or a timer exists. So
  * call shutdown first and join the threads that run the reactor or complete ticks.
+ * In a forked child the threads and ticks of its parent don't count.
  */
 class asynctimer::reactor {
 public:
@@ -422,7 +423,10 @@ inline asynctimer::reactor &asynctimer::reactor::operator=(reactor other) noexce
 
 inline asynctimer::reactor::~reactor()
 {
-	if (asynctimer_reactor_free(native()) < 0)
+	int r = asynctimer_reactor_free(native());
+
+	/* A forked child is told that it is one, and what it inherited is freed. */
+	if (r < 0 && r != -ECHILD)
 		std::terminate();
 }
 

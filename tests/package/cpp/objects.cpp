@@ -581,6 +581,34 @@ TEST(the_reactors_destructor_terminates_while_something_uses_it)
 	}));
 }
 
+TEST(in_a_forked_child_the_destructors_free_what_it_inherited)
+{
+	std::atomic<bool> begun(false);
+	asynctimer::deferred token;
+	auto reactor = std::make_unique<asynctimer::reactor>();
+	auto timer = std::make_unique<asynctimer::timer>(*reactor, 1ms, [&](const asynctimer::tick &tick) {
+		token = tick.defer();
+		begun = true;
+	});
+	std::thread loop([&] { reactor->run(); });
+
+	timer->start();
+	while (!begun)
+		std::this_thread::yield();
+	EXPECT(!terminates([&] {
+		timer.reset();
+		reactor.reset();
+	}));
+	EXPECT(!terminates([&] {
+		token = asynctimer::deferred();
+		timer.reset();
+		reactor.reset();
+	}));
+	reactor->stop();
+	loop.join();
+	token.complete();
+}
+
 #ifndef __cpp_exceptions
 TEST(without_exceptions_an_error_terminates)
 {

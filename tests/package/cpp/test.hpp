@@ -65,7 +65,9 @@ template <class Call> bool terminates(Call call)
 		_exit(0);
 	}
 	EXPECT(waitpid(child, &status, 0) == child);
-	return WIFEXITED(status) && WEXITSTATUS(status) == 42;
+	EXPECT(WIFEXITED(status));
+	EXPECT(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 42);
+	return WEXITSTATUS(status) == 42;
 }
 
 #endif
