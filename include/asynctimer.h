@@ -15,9 +15,12 @@
  *
  * - A function that returns int returns a negative errno when it fails, and has
  *   then changed nothing; errno itself is unspecified. A function that changes
- *   a state returns 1 if it changed it and 0 if the state was so already.
- *   Out-parameters come last, are named ret, and are written on success only.
- *   NULL where an object is needed gives -EINVAL.
+ *   a state returns 1 if it changed it and 0 if the state was so already; only
+ *   complete and reactor_set_clock return 0 in either case. Out-parameters come
+ *   last, are named ret, and are written on success only.
+ * - NULL where an object is needed gives -EINVAL; but is_started and now_ns return
+ *   0, next_due_ns returns UINT64_MAX, get_reactor and get_data return NULL, and
+ *   the functions that free do nothing.
  * - Every time is in nanoseconds, and its name ends in _ns.
  * - Any thread may call any function at any time, on any timer or reactor that
  *   it may still name. So may any callback, which may even free its own timer.
@@ -297,16 +300,16 @@ int asynctimer_reactor_shutdown(struct asynctimer_reactor *reactor, int64_t time
  * elements: sizeof(struct asynctimer_info). What the caller's struct has and the
  * library's has not is zeroed. A timer that was freed while its tick is open is
  * listed until the tick completes. The copy is consistent: the reactor's lock is
- * held for all of it, some hundred ns per timer. Returns the number of timers, at
+ * held for all of it, 20 to 200 ns per timer. Returns the number of timers, at
  * most INT_MAX, which may be larger than room; -EINVAL for a size below that of the
- * first release that had the struct, or without ret where room is not 0.
+ * struct in release 1.0.0, or without ret where room is not 0.
  */
 int asynctimer_reactor_list(struct asynctimer_reactor *reactor, uint32_t room, uint32_t size,
 			    struct asynctimer_info *ret);
 
 /*
  * Fills *ret, of size bytes, with a consistent copy, in constant time. Returns 0;
- * -EINVAL for a size below that of the first release that had the struct.
+ * -EINVAL for a size below that of the struct in release 1.0.0.
  */
 int asynctimer_reactor_get_stats(struct asynctimer_reactor *reactor, uint32_t size,
 				 struct asynctimer_reactor_stats *ret);
@@ -348,17 +351,19 @@ int asynctimer_new_shared(struct asynctimer_reactor *reactor, int clock, uint64_
  * tick is deferred; waiting would never end. The release then comes when the
  * tick completes. Where another thread still waits in stop for the timer, the
  * release comes when that wait ends. Afterwards only that tick's
- * asynctimer_complete may name the timer.
+ * asynctimer_complete may name the timer; and, until it returns, the callback or
+ * handler that freed it, where calls that would start or change the timer answer
+ * -EINVAL.
  */
 void asynctimer_free(struct asynctimer *timer);
 
 /*
  * As asynctimer_free, but never waits, for callers that hold a lock which the
  * callback wants: where asynctimer_free would wait, this returns at once, and the
- * timer is released when that callback has ended. A callback that another thread
- * has claimed already may still begin. asynctimer_set_release tells when the data
- * may go; where nothing runs, the release function is called by this very call,
- * with whatever locks the caller holds.
+ * timer is released when that callback has ended. A callback or handler that
+ * another thread has claimed already may still begin. asynctimer_set_release tells
+ * when the data may go; where nothing runs, the release function is called by this
+ * very call, with whatever locks the caller holds.
  */
 void asynctimer_free_nowait(struct asynctimer *timer);
 
@@ -508,7 +513,7 @@ int asynctimer_get_stats(const struct asynctimer *timer, struct asynctimer_stats
  * Fills *ret, of size bytes (sizeof(struct asynctimer_info)), with a consistent
  * copy of what there is to know about the timer. What the caller's struct has and
  * the library's has not is zeroed. Returns 0; -EINVAL, also for a size below that
- * of the first release that had the struct.
+ * of the struct in release 1.0.0.
  */
 int asynctimer_get_info(const struct asynctimer *timer, uint32_t size, struct asynctimer_info *ret);
 
@@ -537,7 +542,7 @@ uint64_t asynctimer_splay_ns(const char *key, uint64_t interval_ns);
  */
 uint64_t asynctimer_spread_ns(uint64_t index, uint64_t interval_ns);
 
-/* Returns the version of the library in use, such as "0.1.0". */
+/* Returns the version of the library in use, such as "1.0.0". */
 const char *asynctimer_version(void);
 
 #ifdef __GNUC__

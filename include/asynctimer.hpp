@@ -8,8 +8,8 @@
  *	timer.start();
  *	reactor.run();
  *
- * What asynctimer.h promises holds here too, and so do its words. This page says
- * what is different in C++:
+ * What asynctimer.h promises holds here too, and so do its words. This comment
+ * says what is different in C++:
  *
  * - Objects can be moved but not copied. One that was moved from is empty: its
  *   calls throw EINVAL, but a reactor's stop does nothing, and a token's complete
@@ -456,8 +456,11 @@ inline int asynctimer::reactor::dispatch(std::chrono::nanoseconds timeout)
 
 inline int asynctimer::reactor::advance(std::chrono::nanoseconds by)
 {
-	return finish(asynctimer_reactor_advance(native(), static_cast<std::uint64_t>(by.count())),
-		      "asynctimer_reactor_advance");
+	int r = -EINVAL;
+
+	if (by.count() >= 0)
+		r = asynctimer_reactor_advance(native(), static_cast<std::uint64_t>(by.count()));
+	return finish(r, "asynctimer_reactor_advance");
 }
 
 inline void asynctimer::reactor::stop() noexcept

@@ -180,6 +180,22 @@ cmake_static()
 	! needed build/program | grep asynctimer
 }
 
+# Nor is there one, unless configure was asked for it: CMake says so before it builds.
+cmake_without_static()
+{
+	needs cmake
+	cp "$srcdir/tests/package/consumers/CMakeLists.txt" .
+	kept=$PWD/kept.a
+	mv "$prefix/lib/libasynctimer.a" "$kept"
+	trap 'mv "$kept" "$prefix/lib/libasynctimer.a"' EXIT
+	if CC=$CC CMAKE_PREFIX_PATH=$prefix cmake -S . -B build -Dasynctimer_USE_STATIC_LIBS=ON >log 2>&1; then
+		echo 'CMake found a static library that is not there'
+		exit 1
+	fi
+	cat log
+	grep -q -- '--enable-static' log
+}
+
 # Where it was installed nothing is left.
 cmake_moved()
 {
@@ -236,6 +252,7 @@ part cplusplus cplusplus
 part cmake_shared cmake_shared
 part cmake_cplusplus cmake_cplusplus
 part cmake_static cmake_static
+part cmake_without_static cmake_without_static
 part meson_by_pkg_config meson_by_pkg_config
 part meson_by_cmake meson_by_cmake
 part cmake_moved cmake_moved

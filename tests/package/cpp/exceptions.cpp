@@ -67,8 +67,11 @@ TEST(an_error_has_the_name_of_the_call_and_words)
 		      [&] { virtual_one.fd(); }));
 	EXPECT(throws(EOPNOTSUPP, "asynctimer_reactor_advance: Operation not supported",
 		      [&] { reactor.advance(0ns); }));
-	EXPECT(throws(EOVERFLOW, "asynctimer_reactor_advance: a clock would pass its end",
+	EXPECT(throws(EINVAL, "asynctimer_reactor_advance: Invalid argument",
 		      [&] { virtual_one.advance(-1ns); }));
+	virtual_one.advance(std::chrono::nanoseconds::max());
+	EXPECT(throws(EOVERFLOW, "asynctimer_reactor_advance: a clock would pass its end",
+		      [&] { virtual_one.advance(2ns); }));
 	EXPECT(reactor.shutdown(0ns) == 0);
 	EXPECT(throws(ESHUTDOWN, "asynctimer_start: the reactor was shut down",
 		      [&] { timer.start(); }));
