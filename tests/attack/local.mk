@@ -8,7 +8,7 @@ attack_dist = %D%/bugs %D%/fuzz/corpus %D%/model/run %D%/model/stop.pml \
 	%D%/model/wake.pml %D%/mutants %D%/mutants.py %D%/reliability.sh %D%/sum_table.sh
 %C%_soak_SOURCES = %D%/soak.c $(witness_sources)
 if HAVE_CHECK
-attack_tests = %D%/test_explore %D%/test_faults %D%/test_races %D%/test_world
+attack_tests = %D%/test_explore %D%/test_faults %D%/test_races %D%/test_steps %D%/test_world
 endif
 %C%_test_explore_SOURCES = %D%/test_explore.c %D%/explore_memory.c $(fuzz_both_sources)
 %C%_test_explore_LDADD = tests/support/libinternal.la
@@ -20,6 +20,9 @@ endif
 %C%_test_races_SOURCES = %D%/hammer.c %D%/hammer.h %D%/test_races.c
 %C%_test_races_LDADD = $(internal_libs)
 %C%_test_races_LDFLAGS = -Wl,--wrap=pthread_mutex_lock -Wl,--wrap=pthread_cond_wait
+%C%_test_steps_LDADD = tests/support/libinternal.la
+%C%_test_steps_LDFLAGS = -Wl,--wrap=clock_gettime -Wl,--wrap=timerfd_create \
+	-Wl,--wrap=timerfd_settime -Wl,--wrap=read -Wl,--wrap=close
 %C%_test_world_SOURCES = %D%/test_world.c $(witness_sources)
 %C%_test_world_LDADD = $(unit_libs)
 

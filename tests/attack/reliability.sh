@@ -39,6 +39,7 @@ attack tests/kernel/kernel_facts
 attack tests/attack/test_races
 attack tests/attack/test_faults
 attack "$srcdir/tests/attack/test_inject.sh"
+attack tests/attack/test_steps
 attack tests/attack/fuzz/replay --seed "$ASYNCTIMER_SEED" --runs $runs \
 	"$srcdir"/tests/attack/fuzz/corpus/*
 attack tests/attack/test_explore

@@ -98,7 +98,7 @@ byte open;
 byte due;			/* by the clock */
 byte armed;
 byte listed;			/* among those that are due, whose order is left open */
-byte expired;			/* while it was open, and it has not been read */
+byte expired;			/* and has not been read since */
 byte counted;			/* a completion has read so of the point that is due */
 
 /* struct asynctimer_reactor, struct shared */
@@ -412,11 +412,11 @@ inline after_unlock(waits)
 inline settime(x)
 {
 	may_be_refused();
+	REMOVE(x, expired);
 	if
 	:: refused -> REMOVE(x, armed)
 	:: else ->
 		ADD(x, armed);
-		REMOVE(x, expired);
 		ADD(x, running);
 		coming = (coming & ~(1 << (x))) | (due & (1 << (x)));
 		REMOVE(x, readable);
@@ -462,20 +462,18 @@ inline list(x)
 inline look_at(x)
 {
 	if
+#ifdef BROKEN_EVENT_OF_OPEN_FORGOTTEN
+	:: IS_IN(x, open)
+#endif
+	:: else -> ADD(x, expired)
+	fi;
+	if
 #ifdef BROKEN_LISTED_WHILE_OPEN
+	:: IS_IN(x, started) -> list(x)
 #else
-	:: IS_IN(x, open) ->
-#ifndef BROKEN_EVENT_OF_OPEN_FORGOTTEN
-		ADD(x, expired)
-#else
-		skip
+	:: IS_IN(x, started) && !IS_IN(x, open) -> list(x)
 #endif
-#endif
-	:: else ->
-		if
-		:: IS_IN(x, started) -> list(x)
-		:: else
-		fi
+	:: else
 	fi
 }
 
@@ -483,6 +481,7 @@ inline look_at(x)
 inline count(x)
 {
 	read_timerfd(x);
+	REMOVE(x, expired);
 	if
 	:: has_read -> ADD(x, armed)
 	:: else -> REMOVE(x, armed)
@@ -495,7 +494,7 @@ inline claim_own(x)
 #ifdef DELAY
 	REMOVE(x, armed);
 #else
-	past = IS_IN(x, armed & counted);
+	past = IS_IN(x, armed & counted & ~expired);
 	count(x);
 	if
 	:: past && !has_read && !refused -> ADD(x, armed)
@@ -528,17 +527,17 @@ inline complete_own(x)
 #endif
 	if
 	:: IS_IN(x, armed) && (past || IS_IN(x, expired)) ->
+		past = IS_IN(x, expired);
 		count(x);
 		if
 		/* The interrupt is still on its way. */
-		:: !has_read && !refused && !IS_IN(x, expired) -> ADD(x, armed)
+		:: !has_read && !refused && !past -> ADD(x, armed)
 		:: has_read && IS_IN(x, due) -> ADD(x, counted)
 		:: else
 		fi;
 		has_read = false
 	:: else
 	fi;
-	REMOVE(x, expired);
 	if
 #ifndef BROKEN_RESTARTED_UNARMED
 	:: !IS_IN(x, armed) -> arm_or_retry(x)
