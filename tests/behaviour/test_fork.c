@@ -135,6 +135,7 @@ static void no_function_works(struct watched *watched)
 	expect(asynctimer_get_data(timer) == watched);
 	expect(asynctimer_get_reactor(timer) == reactor);
 	expect(asynctimer_new(reactor, CLOCK_MONOTONIC, MS, 0, on_tick, NULL, &made) == -ECHILD);
+	expect(asynctimer_new(reactor, CLOCK_MONOTONIC, 0, 0, on_tick, NULL, &made) == -ECHILD);
 	expect(!made);
 	expect(asynctimer_reactor_run(reactor) == -ECHILD);
 	expect(asynctimer_reactor_dispatch(reactor, 0) == -ECHILD);
