@@ -110,7 +110,6 @@ static int take_step(struct call *call)
 	uint64_t to_ns = reactor->advance_to_ns;
 	uint64_t until_ns[ASYNCTIMER__CLOCKS];
 	uint64_t wait_ns;
-	int ran;
 
 	/* A callback may have moved the clocks further: what that made due waits. */
 	for (unsigned i = 0; i < ASYNCTIMER__CLOCKS; i++) {
@@ -128,8 +127,7 @@ static int take_step(struct call *call)
 		call->lag.begun = false;
 	}
 	call->wakeup_counted = false;
-	ran = run_wake_up(call, until_ns);
-	return ran == 0 ? -1 : ran;
+	return run_wake_up(call, until_ns);
 }
 
 /* Runs the wake-ups up to advance_to_ns. The callbacks run. */
