@@ -150,7 +150,7 @@ START_TEST(nothing_is_armed_for_what_the_next_wake_up_will_have_run)
 	uint64_t spot_ns = next_spot_ns(now_mono() + 100 * MS);
 
 	for (unsigned i = 0; i < 3; i++)
-		watch_new_shared(&watched[i], CLOCK_MONOTONIC, HOUR, SCHEDULE, 5 * MS);
+		watch_new_shared(&watched[i], CLOCK_MONOTONIC, HOUR, ONCE, 5 * MS);
 	must(asynctimer_start_after(watched[0].timer, MS));
 	/* The former wakes it 5 ms after the spot, the latter would 8 ms after it. */
 	must(asynctimer_start_at(watched[1].timer, spot_ns + 1200 * US));
