@@ -81,7 +81,7 @@ void asynctimer__calls_forget(const struct asynctimer_reactor *reactor);
  */
 int asynctimer__wait_enter(struct wait *wait, const void *target, const void *runner);
 
-/* What waits for target waits no more: that has ended. */
+/* What waits for the timer target waits no more: its callback has ended. */
 void asynctimer__waits_end(const void *target);
 
 /* This thread waits no more, whether or not that has ended. */

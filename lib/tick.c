@@ -145,8 +145,6 @@ static __attribute__((noinline)) void tell_who_waits(const struct asynctimer *ti
 {
 	if (timer->waiters)
 		asynctimer__waits_end(timer);
-	if (!reactor->stats.open)
-		asynctimer__waits_end(reactor);
 	pthread_cond_broadcast(&reactor->ended);
 }
 
