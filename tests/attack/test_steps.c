@@ -36,7 +36,7 @@ static const char *const places[PLACES] = {
 
 static bool may_be_set;
 static unsigned steps[PLACES];
-static uint64_t offset_ns = UINT64_C(1000000) * SECOND;
+static uint64_t offset_ns = UINT64_C(1000000000) * SECOND;
 static uint64_t random_state;
 static unsigned violations;
 
@@ -92,7 +92,7 @@ static uint64_t ns_of(const struct timespec *time)
 	return (uint64_t)time->tv_sec * SECOND + (uint64_t)time->tv_nsec;
 }
 
-/* Sometimes, by up to ten seconds. Every timerfd becomes readable. */
+/* Sometimes, by up to an hour. Every timerfd becomes readable. */
 static void chance(enum place place)
 {
 	static const struct itimerspec at_once = { .it_value.tv_nsec = 1 };
@@ -100,8 +100,8 @@ static void chance(enum place place)
 	if (!may_be_set || any(40))
 		return;
 	steps[place]++;
-	offset_ns += any(20001) * MS;
-	offset_ns -= 10 * SECOND;
+	offset_ns += any(7200001) * MS;
+	offset_ns -= 3600 * SECOND;
 	for (int fd = 0; fd < 1024; fd++)
 		if (fds[fd].real) {
 			fds[fd].canceled = true;

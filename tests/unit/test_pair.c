@@ -207,7 +207,7 @@ END_TEST
 
 START_TEST(either_can_be_early_until_it_has_fired_or_is_taken_back)
 {
-	uint64_t now_ns = hold();
+	uint64_t now_ns = hold(), late_ns;
 
 	watch_new_shared(&a, CLOCK_MONOTONIC, 10 * SECOND, SCHEDULE, 0);
 	asynctimer__pair_arm_early(shared());
@@ -217,6 +217,8 @@ START_TEST(either_can_be_early_until_it_has_fired_or_is_taken_back)
 	ck_assert(asynctimer__pair_is_early(shared()));
 	asynctimer__pair_event(shared(), 0);
 	ck_assert(!asynctimer__pair_is_early(shared()));
+	/* It was no wake-up that could be late. */
+	ck_assert(!asynctimer__pair_was_late(shared(), &late_ns));
 	must(asynctimer_start_after(a.timer, SECOND));
 	assert_armed(now_ns + SECOND, now_ns + 11 * SECOND);
 	asynctimer__pair_arm_early(shared());
