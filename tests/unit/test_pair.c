@@ -194,6 +194,30 @@ START_TEST(with_spinning_it_is_armed_ahead_by_the_lead)
 }
 END_TEST
 
+START_TEST(what_a_thread_spins_for_is_armed_for_a_little_later_on_its_clock_alone)
+{
+	struct shared *other = &reactor->shared[asynctimer__clock_index(CLOCK_BOOTTIME)];
+	uint64_t now_ns = hold();
+
+	must(asynctimer_reactor_set_spin(reactor, MS));
+	reactor->spins_for = shared();
+	reactor->spins_until_ns = now_ns + SECOND;
+	start_after(&a, 10 * SECOND, SECOND);
+	ck_assert(!asynctimer__pair_arm(shared()));
+	assert_armed(now_ns + SECOND + FLOOR, NEVER);
+	watch_new_shared(&b, CLOCK_BOOTTIME, 10 * SECOND, SCHEDULE, 0);
+	must(asynctimer_start_after(b.timer, SECOND));
+	ck_assert(!asynctimer__pair_arm(other));
+	ck_assert_uint_eq(other->pair.armed_ns[0], now_ns + SECOND);
+	/* What comes before it is not what it spins for. */
+	start_after(&c, 10 * SECOND, SECOND - 1);
+	ck_assert(!asynctimer__pair_arm(shared()));
+	assert_armed(now_ns + SECOND + FLOOR, now_ns + SECOND - 1);
+	reactor->spins_for = NULL;
+	let_go();
+}
+END_TEST
+
 START_TEST(with_spinning_and_nothing_due_ever_nothing_is_armed)
 {
 	hold();
@@ -263,6 +287,7 @@ int main(void)
 			 what_is_due_needs_no_telling_while_an_edge_is_coming,
 			 what_a_start_outside_makes_due_is_told_at_once,
 			 with_spinning_it_is_armed_ahead_by_the_lead,
+			 what_a_thread_spins_for_is_armed_for_a_little_later_on_its_clock_alone,
 			 with_spinning_and_nothing_due_ever_nothing_is_armed,
 			 either_can_be_early_until_it_has_fired_or_is_taken_back,
 			 an_event_of_a_clock_that_was_set_back_brings_its_timers_back);
