@@ -125,6 +125,24 @@ START_TEST(of_several_slacks_the_second_is_armed_for_unless_a_window_ends_before
 }
 END_TEST
 
+START_TEST(what_is_due_a_nanosecond_later_is_not_run_yet)
+{
+	uint64_t now_ns = hold();
+
+	start_after(&a, 10 * SECOND, SECOND);
+	start_after(&b, 10 * SECOND, SECOND + 1);
+	fire(0);
+	ck_assert_uint_eq(held_ns, now_ns + SECOND);
+	ck_assert_uint_eq(a.callbacks, 1);
+	ck_assert_uint_eq(b.callbacks, 0);
+	held_ns++;
+	asynctimer__pair_event(shared(), 0);
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 1);
+	ck_assert_uint_eq(b.callbacks, 1);
+	let_go();
+}
+END_TEST
+
 START_TEST(what_is_to_be_earlier_takes_the_one_whose_time_has_come)
 {
 	uint64_t now_ns = hold();
@@ -282,6 +300,7 @@ int main(void)
 			 one_is_armed_for_the_first_and_when_it_has_fired_the_other_for_the_second,
 			 the_other_stays_armed_for_what_comes_later_than_the_second,
 			 of_several_slacks_the_second_is_armed_for_unless_a_window_ends_before,
+			 what_is_due_a_nanosecond_later_is_not_run_yet,
 			 what_is_to_be_earlier_takes_the_one_whose_time_has_come,
 			 what_is_to_be_earlier_takes_the_later_one,
 			 what_is_due_needs_no_telling_while_an_edge_is_coming,
