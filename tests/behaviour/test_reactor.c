@@ -22,6 +22,7 @@ static bool stop_before_read;		/* a stop comes right before the next read of eig
 static uint64_t late_read_ns;		/* not 0: or the next point of the grid through there */
 #define GRID (50 * MS)
 static bool refusing;			/* to arm, and to wait for a time */
+static bool refuse_once;		/* to arm */
 static unsigned refusals;
 
 ssize_t __real_read(int fd, void *to, size_t size);
@@ -51,6 +52,10 @@ int __real_timerfd_settime(int fd, int flags, const struct itimerspec *when, str
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *ret);
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *ret)
 {
+	if (refuse_once) {
+		refuse_once = false;
+		return refuse();
+	}
 	return refusing ? refuse() : __real_timerfd_settime(fd, flags, when, ret);
 }
 
@@ -893,9 +898,32 @@ START_TEST(no_descriptor_is_standard_input_output_or_error)
 }
 END_TEST
 
+static int refuse_after_the_first(struct watched *watched, const struct asynctimer_tick *tick)
+{
+	(void)watched;
+	if (tick->number == 1)
+		refuse_once = true;
+	else if (tick->number >= 3)
+		asynctimer_reactor_stop(reactor);
+	return ASYNCTIMER_DONE;
+}
+
+/* What arms is refused right before a wait without an end. */
+START_TEST(a_thread_that_is_refused_to_arm_does_not_wait)
+{
+	struct watched watched = { .then = refuse_after_the_first };
+
+	watch_new_shared(&watched, CLOCK_MONOTONIC, MS, DELAY, 0);
+	must(asynctimer_start(watched.timer));
+	must(asynctimer_reactor_run(reactor));
+	ck_assert_uint_eq(refusals, 1);
+	ck_assert_uint_eq(watched.callbacks, 3);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("reactor",
+	return RUN_TESTS("reactor", a_thread_that_is_refused_to_arm_does_not_wait,
 			 dispatch_waits_no_less_than_asked,
 			 dispatch_waits_no_longer_than_for_the_next_tick,
 			 dispatch_does_not_wait_when_a_tick_is_due,

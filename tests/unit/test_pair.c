@@ -212,6 +212,19 @@ START_TEST(with_spinning_it_is_armed_ahead_by_the_lead)
 }
 END_TEST
 
+START_TEST(a_thread_spins_no_longer_than_the_limit)
+{
+	uint64_t now_ns = hold();
+
+	must(asynctimer_reactor_set_spin(reactor, LEAD));
+	reactor->spin.estimate_ns = LEAD;
+	start_after(&a, 10 * SECOND, LEAD + FLOOR);
+	ck_assert(!asynctimer__pair_arm(shared()));
+	assert_armed(now_ns + FLOOR, NEVER);
+	let_go();
+}
+END_TEST
+
 START_TEST(what_a_thread_spins_for_is_armed_for_a_little_later_on_its_clock_alone)
 {
 	struct shared *other = &reactor->shared[asynctimer__clock_index(CLOCK_BOOTTIME)];
@@ -306,6 +319,7 @@ int main(void)
 			 what_is_due_needs_no_telling_while_an_edge_is_coming,
 			 what_a_start_outside_makes_due_is_told_at_once,
 			 with_spinning_it_is_armed_ahead_by_the_lead,
+			 a_thread_spins_no_longer_than_the_limit,
 			 what_a_thread_spins_for_is_armed_for_a_little_later_on_its_clock_alone,
 			 with_spinning_and_nothing_due_ever_nothing_is_armed,
 			 either_can_be_early_until_it_has_fired_or_is_taken_back,
