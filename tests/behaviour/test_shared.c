@@ -1022,9 +1022,43 @@ START_TEST(a_childs_frees_are_not_felt_by_the_parent)
 }
 END_TEST
 
+static uint64_t released_ns;
+
+static void release_slowly(void *data)
+{
+	(void)data;
+	spin_until(CLOCK_MONOTONIC, now_mono() + MS);
+	released_ns = now_mono();
+}
+
+static int free_itself(struct asynctimer *timer, const struct asynctimer_tick *tick, void *data)
+{
+	(void)tick;
+	(void)data;
+	asynctimer_free(timer);
+	return ASYNCTIMER_DONE;
+}
+
+START_TEST(what_comes_after_a_slow_release_knows_how_late_it_is)
+{
+	struct watched second = { 0 };
+	struct asynctimer *first;
+	uint64_t due_ns = now_mono();
+
+	must(asynctimer_new_shared(reactor, CLOCK_MONOTONIC, HOUR, ONCE, 0, free_itself, NULL, &first));
+	asynctimer_set_release(first, release_slowly);
+	watch_new_shared(&second, CLOCK_MONOTONIC, HOUR, ONCE, 0);
+	must(asynctimer_start_at(first, due_ns));
+	must(asynctimer_start_at(second.timer, due_ns));
+	ck_assert_int_eq(asynctimer_reactor_dispatch(reactor, 0), 2);
+	ck_assert_uint_ge(second.last.now_ns, released_ns);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("shared", shared_timers_of_each_clock_keep_their_grid,
+	return RUN_TESTS("shared", what_comes_after_a_slow_release_knows_how_late_it_is,
+			 shared_timers_of_each_clock_keep_their_grid,
 			 own_and_shared_timers_of_all_kinds_in_one_reactor,
 			 timers_due_within_a_slack_share_a_wake_up,
 			 nothing_is_armed_for_what_the_next_wake_up_will_have_run,
