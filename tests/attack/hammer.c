@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "hammer.h"
+#include "splitmix64.h"
 
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
@@ -32,16 +33,6 @@ static unsigned gone;			/* counts opponents that do */
 static unsigned done;			/* and that are done */
 static int over;			/* no more trials */
 
-/* splitmix64 */
-static uint64_t next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
 bool is_over(void)
 {
 	return get(over);
@@ -51,7 +42,7 @@ unsigned any(unsigned bound)
 {
 	if (!sequence)
 		sequence = seed + ((uint64_t)flag_add(&threads) << 32);
-	return (unsigned)(next(&sequence) >> 33) % bound;
+	return (unsigned)(splitmix64(&sequence) >> 33) % bound;
 }
 
 void relax(unsigned spins)

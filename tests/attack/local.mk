@@ -17,9 +17,10 @@ endif
 %C%_test_faults_SOURCES = %D%/test_faults.c $(wrap_sources)
 %C%_test_faults_LDADD = tests/support/libinternal.la
 %C%_test_faults_LDFLAGS = $(wrap_flags)
-%C%_test_races_SOURCES = %D%/hammer.c %D%/hammer.h %D%/test_races.c
+%C%_test_races_SOURCES = %D%/hammer.c %D%/hammer.h %D%/test_races.c tests/support/splitmix64.h
 %C%_test_races_LDADD = $(internal_libs)
 %C%_test_races_LDFLAGS = -Wl,--wrap=pthread_mutex_lock -Wl,--wrap=pthread_cond_wait
+%C%_test_steps_SOURCES = %D%/test_steps.c tests/support/splitmix64.h $(witness_sources)
 %C%_test_steps_LDADD = tests/support/libinternal.la
 %C%_test_steps_LDFLAGS = -Wl,--wrap=clock_gettime -Wl,--wrap=timerfd_create \
 	-Wl,--wrap=timerfd_settime -Wl,--wrap=read -Wl,--wrap=close
@@ -36,7 +37,7 @@ FUZZ_RUNS = -1
 fuzz_both_sources = %D%/fuzz/fuzz_both.c %D%/fuzz/fuzz_both.h %D%/fuzz/fuzz_model.c \
 	%D%/fuzz/fuzz_model.h
 fuzz_sources = %D%/fuzz/fuzz.h %D%/fuzz/fuzz_timers.c $(fuzz_both_sources)
-%C%_fuzz_replay_SOURCES = %D%/fuzz/replay.c $(fuzz_sources)
+%C%_fuzz_replay_SOURCES = %D%/fuzz/replay.c tests/support/splitmix64.h $(fuzz_sources)
 fuzz:
 	@$(MKDIR_P) %D%/fuzz fuzz-corpus
 	@set --; for file in $(fuzz_sources) $(library_sources); do \

@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "asynctimer.h"
+#include "clock.h"
+#include "splitmix64.h"
+#include "witness.h"
 
 #define US ASYNCTIMER_MICROSECOND
 #define MS ASYNCTIMER_MILLISECOND
@@ -56,14 +58,9 @@ ssize_t __wrap_read(int fd, void *buffer, size_t size);
 int __real_close(int fd);
 int __wrap_close(int fd);
 
-/* splitmix64 */
 static unsigned any(unsigned bound)
 {
-	uint64_t z = random_state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return (unsigned)((z ^ (z >> 31)) >> 33) % bound;
+	return (unsigned)(splitmix64(&random_state) >> 33) % bound;
 }
 
 static void violation(const char *what, unsigned timer)
@@ -80,11 +77,6 @@ static uint64_t monotonic_ns(void)
 
 	__real_clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
-static struct timespec timespec_of(uint64_t ns)
-{
-	return (struct timespec){ (time_t)(ns / SECOND), (long)(ns % SECOND) };
 }
 
 static uint64_t ns_of(const struct timespec *time)
@@ -114,7 +106,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 	if (clock != CLOCK_REALTIME)
 		return __real_clock_gettime(clock, ret);
 	chance(BEFORE_READING);
-	*ret = timespec_of(monotonic_ns() + offset_ns);
+	*ret = asynctimer__timespec(monotonic_ns() + offset_ns);
 	chance(AFTER_READING);
 	return 0;
 }
@@ -150,7 +142,7 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, str
 	if (flags != (TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET))
 		abort();
 	chance(BEFORE_SETTIME);
-	ours.it_value = timespec_of(due_ns > offset_ns ? due_ns - offset_ns : 1);
+	ours.it_value = asynctimer__timespec(due_ns > offset_ns ? due_ns - offset_ns : 1);
 	if (__real_timerfd_settime(fd, TFD_TIMER_ABSTIME, &ours, old) < 0)
 		abort();
 	return tell(fd);
@@ -376,8 +368,6 @@ static unsigned sum_of_steps(void)
 
 static void report(uint64_t seed)
 {
-	const char *path = getenv("ASYNCTIMER_TABLE");
-	FILE *table = path ? fopen(path, "a") : NULL;
 	unsigned callbacks = 0;
 
 	for (unsigned i = 0; i < COUNT; i++)
@@ -385,10 +375,7 @@ static void report(uint64_t seed)
 	for (unsigned i = 0; i < PLACES; i++)
 		printf("%-18s the clock was set %u times\n", places[i], steps[i]);
 	printf("%u callbacks, %u violations, seed %" PRIu64 "\n", callbacks, violations, seed);
-	if (!table)
-		return;
-	fprintf(table, "steps of the clock\tat any moment\t%u\t%u\n", sum_of_steps(), violations);
-	fclose(table);
+	table_add("steps of the clock", "at any moment", sum_of_steps(), violations);
 }
 
 /* ASYNCTIMER_LONG_TESTS=1: for some minutes. ASYNCTIMER_SEED: for the same choices once more. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "splitmix64.h"
 #include "fuzz_both.h"
 
 #define LONGEST 16384
@@ -29,23 +30,13 @@ static void differs(void)
 	exit(1);
 }
 
-/* splitmix64 */
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
 static void run_seed(void)
 {
 	uint64_t state = seed;
-	size_t size = 16 + random_next(&state) % (LONGEST - 16);
+	size_t size = 16 + splitmix64(&state) % (LONGEST - 16);
 
 	for (size_t i = 0; i < size; i += sizeof(state)) {
-		uint64_t eight = random_next(&state);
+		uint64_t eight = splitmix64(&state);
 
 		memcpy(bytes + i, &eight, sizeof(eight));
 	}
