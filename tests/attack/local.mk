@@ -65,7 +65,7 @@ bugs:
 	rm -rf bugs
 	$(MKDIR_P) bugs
 	$(MAKE) -s distdir distdir=bugs/source
-	BUGS='$(BUGS)' $(SHELL) bugs/source/%D%/bugs/run.sh bugs/source bugs/build
+	BUGS='$(BUGS)' CLOCK_TESTS='$(clock_tests)' $(SHELL) bugs/source/%D%/bugs/run.sh bugs/source bugs/build
 # The tests find what is changed in lib/ at random: MUTANTS of all changes there could be, the
 # same ones for the same SEED, or those whose numbers ONLY has. JOBS at once. CLOCK_TESTS= leaves
 # out what sets the clock. With sanitizers in MUTANTS_CFLAGS it takes twice as long.
