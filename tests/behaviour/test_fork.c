@@ -677,12 +677,17 @@ static void fork_on_signal(int number)
 		setitimer(ITIMER_REAL, &often, NULL);
 }
 
-static void fork_on_alarm(void)
+static void handle_alarm(void)
 {
 	struct sigaction action = { .sa_handler = fork_on_signal };
 
 	sigemptyset(&action.sa_mask);
 	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+}
+
+static void fork_on_alarm(void)
+{
+	handle_alarm();
 	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
 }
 
@@ -751,12 +756,10 @@ int __wrap_pthread_setcancelstate(int state, int *old)
 
 START_TEST(new_makes_nothing_in_a_child_forked_before_it_has_the_lock)
 {
-	struct sigaction action = { .sa_handler = fork_on_signal };
 	struct asynctimer *timer = NULL;
 	int r;
 
-	sigemptyset(&action.sa_mask);
-	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	handle_alarm();
 	raises_before_lock = true;
 	r = asynctimer_new(reactor, CLOCK_MONOTONIC, MS, SCHEDULE, on_tick, NULL, &timer);
 	if (!forked_by_signal)
